@@ -1,0 +1,1 @@
+from . import api_access  # noqa: F401 - registers the admin
