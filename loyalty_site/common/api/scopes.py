@@ -1,0 +1,19 @@
+"""What an API key may be allowed to do. One table: scope -> meaning."""
+
+SCOPES = {
+    "players:read": "Read players, their state and timeline",
+    "players:write": "Create, change and deactivate players",
+    "activity:write": "Send payments, sessions, plays and totals",
+    "tiers:read": "Read tiers",
+    "tiers:write": "Create and change tiers",
+    "rules:read": "Read reward rules",
+    "rules:write": "Create, change and delete reward rules",
+    "rules:test": "Test a rule against players",
+    "imports:write": "Upload files and read the state of imports",
+    "batch:run": "Start metrics, segments and reward evaluation for chosen players",
+    "rewards:read": "Read reward decisions",
+    "wallet:read": "Read balances, entries and grants",
+    "wallet:write": "Add points and bonuses, spend",
+    "wagers:write": "Report wagers for wagering progress",
+    "analytics:read": "Read dashboard figures, reward history and ledger history",
+}
