@@ -1,0 +1,31 @@
+from .activity import ActivityTotals, Game, GamePlay, Payment, PlaySession
+from .import_job import ImportChange, ImportJob, ImportMapping, QuarantinedRow
+from .jurisdiction import Jurisdiction, JurisdictionPack
+from .player import Player, Segment, SegmentMove
+from .protection import DepositLimit, Exclusion, Protection
+from .rollup import PlayerDay, PlayerMetrics
+from .tier import Tier, TierMove
+
+__all__ = [
+    "ActivityTotals",
+    "DepositLimit",
+    "Exclusion",
+    "Game",
+    "GamePlay",
+    "ImportChange",
+    "ImportJob",
+    "ImportMapping",
+    "Jurisdiction",
+    "JurisdictionPack",
+    "Payment",
+    "PlaySession",
+    "Player",
+    "PlayerDay",
+    "PlayerMetrics",
+    "Protection",
+    "QuarantinedRow",
+    "Segment",
+    "SegmentMove",
+    "Tier",
+    "TierMove",
+]
