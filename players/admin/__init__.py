@@ -1,0 +1,9 @@
+from . import (
+    game,  # noqa: F401
+    imports,  # noqa: F401
+    jurisdiction,  # noqa: F401
+    moves,  # noqa: F401
+    player,  # noqa: F401
+    protection,  # noqa: F401
+    tier,  # noqa: F401
+)
