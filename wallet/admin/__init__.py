@@ -1,0 +1,1 @@
+from . import account, adjustment, entry, grant  # noqa: F401

@@ -1,0 +1,13 @@
+"""URLs of the wallet."""
+
+from django.urls import path
+
+from . import views
+
+urlpatterns = [
+    path("wallet/entries", views.EntriesView.as_view(), name="wallet-entries"),
+    path("wallet/grants", views.GrantsView.as_view(), name="wallet-grants"),
+    path("wallet/wagers", views.WagersView.as_view(), name="wallet-wagers"),
+    path("wallet/spend", views.SpendView.as_view(), name="wallet-spend"),
+    path("wallet/<str:player_id>/balances", views.BalancesView.as_view(), name="wallet-balances"),
+]
