@@ -1,0 +1,1 @@
+from . import profile, review, signal  # noqa: F401
