@@ -1,0 +1,4 @@
+from . import approvals as approvals
+from . import budget as budget
+from . import decision as decision
+from . import rule as rule

@@ -1,0 +1,18 @@
+"""URLs of rules, decisions, grants and batches."""
+
+from django.urls import path
+from rest_framework.routers import SimpleRouter
+
+from . import grants, views
+
+router = SimpleRouter(trailing_slash=False)
+router.register("rules", views.RuleViewSet, basename="rule")
+router.register("rewards", views.DecisionViewSet, basename="reward")
+
+urlpatterns = [
+    *router.urls,
+    path("rules/<str:rule_id>/test", views.RuleTestView.as_view({"post": "create"}), name="rule-test"),
+    path("wallet/add-lp", grants.AddLoyaltyPointsView.as_view(), name="wallet-add-lp"),
+    path("wallet/add-bonus", grants.AddBonusView.as_view(), name="wallet-add-bonus"),
+    path("batch/process", grants.BatchView.as_view(), name="batch-process"),
+]
