@@ -1,0 +1,50 @@
+"""The night, stage by stage, and what runs each hour. Each app registers its jobs; the order is composed here."""
+
+import json
+from typing import Any
+
+from loyalty_site.common.jobs import Pipeline, register
+
+NIGHTLY = register(
+    Pipeline(
+        name="nightly",
+        title="Nightly run",
+        stages=(
+            "players.rollup",
+            "players.metrics",
+            "players.segments",
+            "fraud.links",
+            "fraud.signals",
+            "rewards.tier_points",
+            "rewards.tiers",
+            "rewards.lapse",
+            "rewards.evaluate",
+            "rewards.issue",
+        ),
+    )
+)
+
+HOURLY = register(
+    Pipeline(name="hourly", title="Hourly run", stages=("wallet.expire_bonuses", "wallet.reconcile")),
+)
+
+# What beat starts by itself: title, task, its arguments, minute and hour (UTC). Staff change times on the periodic tasks page,
+# so a row that exists is left as it is.
+SCHEDULE: tuple[tuple[str, str, dict[str, str], str, str], ...] = (
+    ("Nightly run", "loyalty_site.job_tasks.start_job", {"name": NIGHTLY.name}, "30", "2"),
+    ("Hourly run", "loyalty_site.job_tasks.start_job", {"name": HOURLY.name}, "5", "*"),
+    ("Resume interrupted runs", "loyalty_site.job_tasks.resume_runs", {}, "*", "*"),
+    ("Resume interrupted imports", "players.imports.resume", {}, "*", "*"),
+    ("Forget old idempotency answers", "loyalty_site.job_tasks.forget_old_answers", {}, "15", "4"),
+)
+
+
+def ensure_schedule(apps: Any) -> None:
+    """Create the rows of SCHEDULE that are missing. `apps` is a registry: that of a migration, or django.apps.apps."""
+    crontabs = apps.get_model("django_celery_beat", "CrontabSchedule")
+    tasks = apps.get_model("django_celery_beat", "PeriodicTask")
+    for title, task, arguments, minute, hour in SCHEDULE:
+        crontab, _ = crontabs.objects.get_or_create(
+            minute=minute, hour=hour, day_of_week="*", day_of_month="*", month_of_year="*", timezone="UTC"
+        )
+        tasks.objects.get_or_create(name=title, defaults={"task": task, "kwargs": json.dumps(arguments), "crontab": crontab})
