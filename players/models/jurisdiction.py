@@ -41,6 +41,8 @@ class JurisdictionPack(models.Model):
     max_bonus_amount = models.DecimalField(max_digits=12, decimal_places=2, null=True, blank=True)
     min_bonus_age = models.PositiveSmallIntegerField(default=18, help_text="Youngest age at which a player may get a bonus.")
     min_wagering_hours = models.PositiveIntegerField(null=True, blank=True, help_text="Least time a player must have to meet the terms.")
+    one_product_per_bonus = models.BooleanField(default=False, help_text="A bonus may not join products, such as casino and sports.")
+    pausing_allowed = models.BooleanField(default=False, help_text="A player may pause a bonus; its time goes on.")
     no_offers_after_inactive_days = models.PositiveIntegerField(null=True, blank=True)
     limit_increase_delay_hours = models.PositiveSmallIntegerField(
         default=24, help_text="A player's wish to raise or drop a deposit limit takes effect after this many hours; lowering, at once."

@@ -2,12 +2,14 @@
 
 from django.db import migrations
 
-TABLES = ("wallet_entry", "wallet_grantevent", "wallet_grantmovement", "wallet_wagerevent", "wallet_wagercount")
+TABLES = ("wallet_entry", "wallet_grantevent", "wallet_grantmovement", "wallet_wagerevent", "wallet_wagercount", "wallet_lotuse",
+          "wallet_walletflag")
 
 FORWARD = [
     # a balance changes on every posting: room on the page keeps the update off the indexes
     "ALTER TABLE wallet_account SET (fillfactor = 70)",
     "ALTER TABLE wallet_bonusgrant SET (fillfactor = 80)",
+    "ALTER TABLE wallet_lot SET (fillfactor = 80)",
     # entries arrive in order of time, so a block-range index is enough for date filters and costs next to nothing
     "CREATE INDEX entry_time_blocks ON wallet_entry USING brin (occurred_at) WITH (pages_per_range = 32)",
     *(
@@ -18,6 +20,7 @@ FORWARD = [
 REVERSE = [
     *(f"DROP TRIGGER {table}_append_only ON {table}" for table in TABLES),
     "DROP INDEX entry_time_blocks",
+    "ALTER TABLE wallet_lot RESET (fillfactor)",
     "ALTER TABLE wallet_bonusgrant RESET (fillfactor)",
     "ALTER TABLE wallet_account RESET (fillfactor)",
 ]

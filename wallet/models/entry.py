@@ -10,6 +10,10 @@ class House(models.TextChoices):
     GAME = "game", "Earned by play"
     OPENING = "opening", "Brought from an earlier system"
     MANUAL = "manual", "Adjusted by staff"
+    STAKE = "stake", "Staked on a bet"
+    WIN = "win", "Won"
+    DEBT = "debt", "Lent to cover a reversal, and paid back"
+    REINSTATED = "reinstated", "Expired points given back"
     REDEMPTION = "redemption", "Spent by the player"
     PAYOUT = "payout", "Released to cash"
     EXPIRY = "expiry", "Expired"
@@ -54,7 +58,7 @@ class Entry(models.Model):
             models.CheckConstraint(condition=Q(seq__gte=1), name="entry_seq_from_one"),
             models.CheckConstraint(condition=~Q(source_type="") & ~Q(source_ref=""), name="entry_has_source"),
             models.CheckConstraint(
-                condition=Q(house__in=["rewards", "game", "opening", "manual", "redemption", "payout", "expiry", "breakage", "forfeit"]),
+                condition=Q(house__in=[house.value for house in House]),
                 name="entry_house_known",
             ),
         ]
