@@ -85,6 +85,8 @@ class Grant:
     penalties: Decimal
     spins_left: int
     open_bets: int
+    released: int  # paid out in all
+    kept: int  # kept by the house at completion and after it
     activated_at: datetime | None
     expires_at: datetime
     queue_order: int = 0
@@ -118,9 +120,12 @@ class Movement:
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """An entry to be made on the player's bonus account (or, for `unit` OWED, on the account of owed cash). The movements add up to
-    the amount. `sub` tells the postings of one activity apart; `reverses` is the key of the activity whose entry it takes back; `credits_grant` marks the first
-    credit of a grant that left the queue: its entry carries the grant's own source and not that of the activity."""
+    """An entry to be made on the player's bonus account (or, for `unit` OWED, on the account of owed cash).
+
+    The movements add up to the amount. Its source is the activity and `sub`, unless it belongs to a grant: `credits_grant` marks the
+    first credit of a grant that left the queue (the grant's own source), `closes_grant` what a grant's end takes (source wallet.grant,
+    its id and `sub`). `reverses` is the key of the activity whose entry it takes back.
+    """
 
     currency: str
     amount: int
@@ -130,6 +135,7 @@ class Posting:
     unit: str = "BONUS"
     reverses: tuple[str, str, str] | None = None
     credits_grant: int | None = None
+    closes_grant: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +164,7 @@ class Transition:
     before: Status
     after: Status
     cause: str
+    at: datetime
     detail: dict[str, str] = field(default_factory=dict)
 
 

@@ -112,6 +112,8 @@ class Migration(migrations.Migration):
                 ('wagered', models.DecimalField(decimal_places=6, default=0, max_digits=20)),
                 ('penalties', models.DecimalField(decimal_places=6, default=0, help_text='Added to the requirement by bets over the limit.', max_digits=20)),
                 ('terms', models.JSONField(default=dict, help_text='All other terms, frozen at activation; the keys of wallet.bonus.terms.Terms.')),
+                ('released', models.BigIntegerField(default=0, help_text='Turned into cash in all, minor units.')),
+                ('kept', models.BigIntegerField(default=0, help_text='Kept by the house at completion (cap, sticky bonus) and after it, minor units.')),
                 ('spins_left', models.PositiveIntegerField(default=0)),
                 ('open_bets', models.PositiveIntegerField(default=0, help_text='Bets on it whose rounds have not ended.')),
                 ('status', models.CharField(choices=[('OFFERED', 'Offered'), ('QUEUED', 'Queued'), ('ACTIVE', 'Active'), ('WAGERING', 'Wagering'), ('PAUSED', 'Paused'), ('COMPLETED', 'Completed'), ('EXPIRED_UNCLAIMED', 'Expired unclaimed'), ('EXPIRED', 'Expired'), ('LOST', 'Lost'), ('FORFEITED', 'Forfeited'), ('VOIDED', 'Voided'), ('REVERSED', 'Reversed')], max_length=18)),
@@ -673,6 +675,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='bonusgrant',
             constraint=models.CheckConstraint(condition=models.Q(('wagered__gte', 0), ('wagered__lte', models.F('wagering_required'))), name='grant_progress_within_requirement'),
+        ),
+        migrations.AddConstraint(
+            model_name='bonusgrant',
+            constraint=models.CheckConstraint(condition=models.Q(('released__gte', 0), ('kept__gte', 0)), name='grant_release_not_negative'),
         ),
         migrations.AddConstraint(
             model_name='bonusgrant',

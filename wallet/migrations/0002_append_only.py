@@ -2,8 +2,7 @@
 
 from django.db import migrations
 
-TABLES = ("wallet_entry", "wallet_grantevent", "wallet_grantmovement", "wallet_wagerevent", "wallet_wagercount", "wallet_lotuse",
-          "wallet_walletflag")
+TABLES = ("wallet_entry", "wallet_grantevent", "wallet_grantmovement", "wallet_wagercount", "wallet_lotuse", "wallet_walletflag")
 
 FORWARD = [
     # a balance changes on every posting: room on the page keeps the update off the indexes
@@ -16,8 +15,16 @@ FORWARD = [
         f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
         for table in TABLES
     ),
+    # a report that came before its bet may get its parts, once; nothing else of it ever changes
+    "CREATE TRIGGER wallet_wagerevent_append_only BEFORE DELETE ON wallet_wagerevent FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()",
+    "CREATE TRIGGER wallet_wagerevent_settled BEFORE UPDATE ON wallet_wagerevent FOR EACH ROW "
+    "WHEN (NOT OLD.waits OR (OLD.source, OLD.activity_id, OLD.kind, OLD.player_id, OLD.currency, OLD.round_id, OLD.occurred_at) "
+    "IS DISTINCT FROM (NEW.source, NEW.activity_id, NEW.kind, NEW.player_id, NEW.currency, NEW.round_id, NEW.occurred_at)) "
+    "EXECUTE FUNCTION refuse_change()",
 ]
 REVERSE = [
+    "DROP TRIGGER wallet_wagerevent_settled ON wallet_wagerevent",
+    "DROP TRIGGER wallet_wagerevent_append_only ON wallet_wagerevent",
     *(f"DROP TRIGGER {table}_append_only ON {table}" for table in TABLES),
     "DROP INDEX entry_time_blocks",
     "ALTER TABLE wallet_lot RESET (fillfactor)",

@@ -60,6 +60,8 @@ class BonusGrant(models.Model):
         max_digits=20, decimal_places=6, default=0, help_text="Added to the requirement by bets over the limit."
     )
     terms = models.JSONField(default=dict, help_text="All other terms, frozen at activation; the keys of wallet.bonus.terms.Terms.")
+    released = models.BigIntegerField(default=0, help_text="Turned into cash in all, minor units.")
+    kept = models.BigIntegerField(default=0, help_text="Kept by the house at completion (cap, sticky bonus) and after it, minor units.")
     spins_left = models.PositiveIntegerField(default=0)
     open_bets = models.PositiveIntegerField(default=0, help_text="Bets on it whose rounds have not ended.")
     status = models.CharField(max_length=18, choices=GrantStatus)
@@ -90,6 +92,7 @@ class BonusGrant(models.Model):
             models.CheckConstraint(
                 condition=Q(wagered__gte=0, wagered__lte=F("wagering_required")), name="grant_progress_within_requirement"
             ),
+            models.CheckConstraint(condition=Q(released__gte=0, kept__gte=0), name="grant_release_not_negative"),
             models.CheckConstraint(condition=Q(penalties__gte=0), name="grant_penalties_not_negative"),
             models.CheckConstraint(condition=Q(expires_at__gt=F("offered_at")), name="grant_expires_after_offer"),
             models.CheckConstraint(
