@@ -678,7 +678,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='bonusgrant',
-            constraint=models.CheckConstraint(condition=models.Q(('released__gte', 0), ('kept__gte', 0)), name='grant_release_not_negative'),
+            constraint=models.CheckConstraint(condition=models.Q(('kept__gte', 0), ('released__gte', 0)), name='grant_release_not_negative'),
         ),
         migrations.AddConstraint(
             model_name='bonusgrant',
