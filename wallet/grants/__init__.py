@@ -6,9 +6,9 @@ from datetime import datetime
 
 from django.db import connection, transaction
 
-from .locks import lock_accounts_of_grants
-from .models import GrantStatus, House
-from .values import GRANT_SOURCE
+from ..locks import lock_accounts_of_grants
+from ..models import GrantStatus, House
+from ..values import GRANT_SOURCE
 
 # One statement: entries take what is left, accounts go down by the same, grants close, events say why.
 # A grant without money left closes without an entry. Several grants of one account get consecutive seq and balance_after.
