@@ -107,6 +107,31 @@ class Wallet:
     known: dict[tuple[str, str, str], Recorded] = field(default_factory=dict)
     owed: dict[str, int] = field(default_factory=dict)
     may_start: bool = True
+    _rounds: dict[tuple[str, str], list[Recorded]] = field(default_factory=dict, init=False, repr=False)
+    _rollbacks: dict[tuple[str, str], Recorded] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for recorded in list(self.known.values()):
+            self.remember(recorded)
+
+    def remember(self, recorded: Recorded) -> None:
+        """Add an activity, in the order in which activities took effect. The only way to add one after the wallet was made."""
+        activity = recorded.activity
+        self.known[activity.key] = recorded
+        self._rounds.setdefault((activity.source, activity.round_id), []).append(recorded)
+        if activity.kind == Kind.ROLLBACK and recorded.waits:
+            self._rollbacks[activity.source, activity.takes_back_id] = recorded
+
+    def of_round(self, source: str, round_id: str, kind: Kind) -> list[Recorded]:
+        """The activities of a round that still stand, in the order in which they took effect."""
+        return [one for one in self._rounds.get((source, round_id), ()) if one.activity.kind == kind and not one.taken_back]
+
+    def waiting_rollback(self, activity: Activity) -> Recorded | None:
+        """The rollback of `activity`, when it arrived first."""
+        found = self._rollbacks.get((activity.source, activity.activity_id))
+        if found is None or not found.waits or found.activity.takes_back_kind not in ("", activity.kind):
+            return None
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +217,7 @@ class Outcome:
     `cash_change` is what the platform has to add to the player's cash for this event (a stake's real part is negative).
     """
 
-    recorded: Recorded
+    recorded: Recorded | None = None  # None: not an activity, but a decision (the end of a grant)
     repeated: bool = False
     also_recorded: list[Recorded] = field(default_factory=list)  # events that waited for this one, now with their parts
     postings: list[Posting] = field(default_factory=list)
