@@ -1,6 +1,5 @@
 """Terms go into a grant and come out again unchanged."""
 
-from decimal import Decimal
 
 import pytest
 from hypothesis import given
