@@ -101,5 +101,11 @@ def requirement(grant: Grant) -> Decimal:
     return _exact(from_minor(base, grant.currency) * terms.multiple)
 
 
+def grow(grant: Grant, amount: int) -> None:
+    """Free spins: what they win is the bonus, and sets what has to be wagered."""
+    grant.principal = max(0, grant.principal + amount)
+    grant.required = requirement(grant) + grant.penalties
+
+
 def _exact(amount: Decimal) -> Decimal:
     return amount.quantize(SIX_PLACES, ROUND_HALF_EVEN)
