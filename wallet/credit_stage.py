@@ -63,8 +63,8 @@ SELECT line_no, fault FROM (
 
 # sorted by the unique key, so that two transactions that create the same accounts wait for each other in one direction only
 _CREATE_ACCOUNTS = f"""
-INSERT INTO wallet_account (player_id, unit, currency, balance, version, earned_total)
-SELECT player_id, unit, currency, 0, 0, 0
+INSERT INTO wallet_account (player_id, unit, currency, balance, version, earned_total, owed)
+SELECT player_id, unit, currency, 0, 0, 0, 0
 FROM (SELECT DISTINCT player_id, unit, coalesce(currency, '') AS currency FROM {STAGE}) AS wanted
 LEFT JOIN LATERAL (
     SELECT id FROM wallet_account AS account
