@@ -4,7 +4,7 @@ from typing import Any
 
 from loyalty_site.common.clock import utc_now
 from loyalty_site.common.jobs import Job, Scope, id_ranges, register
-from rewards import services, tiers
+from rewards import earning, services, tiers
 
 _CHUNK = 5_000
 _players = id_ranges("players_player", chunk_size=_CHUNK)
@@ -19,7 +19,7 @@ _waiting = id_ranges(
 
 
 def _points(scope: Scope) -> dict[str, Any]:
-    return tiers.credit_play_points(scope.lower_id, scope.upper_id, scope.as_of)
+    return earning.credit_play_points(scope.lower_id, scope.upper_id, scope.as_of)
 
 
 def _tiers(scope: Scope) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def _lapse(scope: Scope) -> dict[str, Any]:
     return {"rows": lapsed, "lapsed": lapsed}
 
 
-register(Job("rewards.tier_points", "Loyalty points for play", _points, _players))
+register(Job("rewards.tier_points", "Points for play", _points, _players))
 register(Job("rewards.tiers", "Tier upgrades", _tiers, _players))
 register(Job("rewards.evaluate", "Reward rules", _evaluate, _players))
 register(Job("rewards.issue", "Issue rewards", _issue, _to_issue))

@@ -1,12 +1,15 @@
 from .budget import BudgetAccount
 from .decision import DecisionEvent, DecisionStatus, RewardDecision, Unit
+from .earning import DayEarning, EarningRule
 from .play_points import PlayPoints
 from .rule import RewardRule, RuleVersion
 
 __all__ = [
     "BudgetAccount",
+    "DayEarning",
     "DecisionEvent",
     "DecisionStatus",
+    "EarningRule",
     "PlayPoints",
     "RewardDecision",
     "RewardRule",

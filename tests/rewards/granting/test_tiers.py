@@ -6,14 +6,22 @@ from decimal import Decimal
 import pytest
 
 from players.models import Exclusion, Player, PlayerDay, TierMove
-from rewards.models import PlayPoints
-from rewards.tiers import credit_play_points, raise_tiers
+from rewards.earning import credit_play_points
+from rewards.models import EarningRule, PlayPoints
+from rewards.tiers import raise_tiers
 from tests.factories import NOW, PlayerFactory, TierFactory
 from wallet.models import Account, Entry
 from wallet.services import Source, add_points, reconcile, spend
 
 pytestmark = pytest.mark.django_db
 EVERYBODY = (0, 2**62)
+
+
+@pytest.fixture(autouse=True)
+def programme(db: None) -> None:
+    """One point for 100 staked, since the beginning of the year."""
+    EarningRule.objects.all().delete()
+    EarningRule.objects.create(name="play", rate=Decimal("0.01"), valid_from=date(2026, 1, 1))
 
 
 def play(player: Player, day: int, stake: str) -> None:
