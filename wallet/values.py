@@ -6,7 +6,7 @@ from decimal import Decimal
 from loyalty_site.common.money import MoneyError, from_minor, to_minor
 
 from .errors import InvalidPosting
-from .models import Unit
+from .models import MONEY_UNITS, Unit
 
 # far above any real amount, far below what a bigint sum could overflow on
 MAX_AMOUNT_MINOR = 10**15
@@ -59,8 +59,8 @@ class PostResult:
 
 
 def money_unit(unit: str, currency: str) -> str:
-    """The code whose exponent an account's amounts have: the currency of bonus money, else the point unit."""
-    return currency if unit == Unit.BONUS else unit
+    """The code whose exponent an account's amounts have: the currency of money, else the point unit."""
+    return currency if unit in MONEY_UNITS else unit
 
 
 def account_label(unit: str, currency: str) -> str:

@@ -6,8 +6,8 @@ an amount with more places than its currency has is refused, unless the caller n
 
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
 
-# ISO 4217 currencies whose minor unit is not a hundredth.
-_EXPONENTS = {
+# ISO 4217 currencies (and point units) whose minor unit is not a hundredth.
+OTHER_EXPONENTS = {
     "BIF": 0, "CLP": 0, "DJF": 0, "GNF": 0, "ISK": 0, "JPY": 0, "KMF": 0, "KRW": 0, "PYG": 0,
     "RWF": 0, "UGX": 0, "VND": 0, "VUV": 0, "XAF": 0, "XOF": 0, "XPF": 0,
     "BHD": 3, "IQD": 3, "JOD": 3, "KWD": 3, "LYD": 3, "OMR": 3, "TND": 3,
@@ -23,7 +23,7 @@ class MoneyError(ValueError):
 
 def exponent(unit: str) -> int:
     """Decimal places of `unit`: an ISO currency code, or a point unit (LP, RP: 2; TICKET: 0)."""
-    return _EXPONENTS.get(unit.upper(), 2)
+    return OTHER_EXPONENTS.get(unit.upper(), 2)
 
 
 def to_minor(amount: Decimal, unit: str, rounding: str | None = None) -> int:

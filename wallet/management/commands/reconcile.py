@@ -8,11 +8,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Max
 
 from players.models import Player
-from wallet.reconciliation import ReconcileReport, SideSum
+from wallet.reconciliation import RANGE, ReconcileReport
 from wallet.services import reconcile
 from wallet.values import account_label
-
-_CHUNK = 20_000
 
 
 class Command(BaseCommand):
@@ -33,9 +31,8 @@ class Command(BaseCommand):
 
     def _print(self, report: ReconcileReport) -> None:
         self.stdout.write(f"Checked {report.accounts:,} accounts, {report.entries:,} entries, {report.grants:,} bonus grants:")
-        for name in report.checks:
-            count = sum(difference.check == name for difference in report.differences)
-            self.stdout.write(f"  {'DIFFERS' if count else 'ok':<8}{name}")
+        for result in report.results.values():
+            self.stdout.write(f"  {'ok' if result.ok else 'DIFFERS':<8}{result.name}")
         for side in report.sides:
             mark = "ok" if side.balanced else "DIFFERS"
             sums = f"players {side.players:,}, house {side.house:,} ({side.accounts:,} accounts)"
@@ -50,21 +47,8 @@ def _all(player: int | None) -> ReconcileReport:
         return reconcile(player, player + 1)
     highest = Player.objects.aggregate(highest=Max("pk"))["highest"] or 0
     total = ReconcileReport()
-    sides: dict[tuple[str, str], SideSum] = {}
-    for lower in range(0, highest + 1, _CHUNK):
-        part = reconcile(lower, lower + _CHUNK)
-        total.accounts += part.accounts
-        total.entries += part.entries
-        total.grants += part.grants
-        total.checks = part.checks
-        total.difference_count += part.difference_count
-        total.differences += part.differences
-        for side in part.sides:
-            was = sides.get((side.unit, side.currency), SideSum(side.unit, side.currency, 0, side.players * 0, side.house * 0))
-            sides[side.unit, side.currency] = SideSum(
-                side.unit, side.currency, was.accounts + side.accounts, was.players + side.players, was.house + side.house
-            )
-    total.sides = [sides[key] for key in sorted(sides)]
+    for lower in range(0, highest + 1, RANGE):
+        total.add(reconcile(lower, lower + RANGE))
     return total
 
 

@@ -1,0 +1,298 @@
+"""One wallet rebuilt from its log. Pure: rows in, differences out; every decision is the engine's.
+
+Given with a grant, since frozen: principal, deposit and terms. Given with a bet: its weight, as it was when the bet was judged, because
+contribution tables and games are edited later. All else is made anew: parts of stakes and wins, progress, ends, releases, debts.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from wallet.bonus import engine
+from wallet.bonus.closing import release
+from wallet.bonus.counting import requirement
+from wallet.bonus.states import FINAL, OPEN, Status, check
+from wallet.bonus.values import Activity, Grant, Kind, Outcome, Recorded, Wallet
+from wallet.bonus.weights import Table, Weight
+
+Key = tuple[str, str, str]
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_ALWAYS = datetime.max.replace(tzinfo=UTC)
+_COMPARED = ("status", "balance", "locked", "principal", "required", "wagered", "penalties", "released", "open_bets")
+
+
+class ReplayFailed(ValueError):
+    """The log contradicts itself; the message says where."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChange:
+    """A change of status as logged. `before` is None for a new grant."""
+
+    number: int
+    grant_id: int
+    before: Status | None
+    after: Status
+    at: datetime
+    entry_seq: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An activity as logged."""
+
+    number: int
+    activity: Activity
+    entry_seq: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Bonus money that neither an activity nor a change of status moved."""
+
+    entry_seq: int
+    at: datetime
+    house: str
+    currency: str
+    grant_id: int
+    pocket: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a bet (or its rollback) did to a grant, as stored."""
+
+    bet: Key
+    grant_id: int
+    verdict: str
+    rule: str
+    weight: Decimal
+    counted: Decimal
+    penalty: Decimal
+
+
+@dataclass(slots=True)
+class Log:
+    """All that the replay of one player looks at. `grants` are as stored."""
+
+    player_id: int
+    grants: dict[int, Grant] = field(default_factory=dict)
+    statuses: list[StatusChange] = field(default_factory=list)
+    activity: list[Report] = field(default_factory=list)
+    counts: list[Counted] = field(default_factory=list)
+    moved: list[Moved] = field(default_factory=list)
+
+    def in_order(self) -> list[StatusChange | Report | Moved]:
+        """The log in one order. What has no number of its own stands by the entries of the account, then by time."""
+        steps: list[StatusChange | Report | Moved] = sorted([*self.statuses, *self.activity], key=lambda one: one.number)
+        for moved in reversed(self.moved):
+            place = 0
+            for position, step in enumerate(steps):
+                if step.entry_seq is not None and step.entry_seq < moved.entry_seq:
+                    place = position + 1
+            while place < len(steps) and steps[place].entry_seq is None and _time(steps[place]) <= moved.at:
+                place += 1
+            steps.insert(place, moved)
+        return steps
+
+
+def _time(step: StatusChange | Report | Moved) -> datetime:
+    return step.activity.received_at if isinstance(step, Report) else step.at
+
+
+class _RecordedWeights(Table):
+    """Stands for any contribution table: gives the weight that was recorded with the bet."""
+
+    def __init__(self, weights: dict[tuple[str, str, str, datetime], Weight]) -> None:
+        super().__init__(0, Decimal(1), ())
+        self.weights = weights
+
+    def weigh(self, game_code: str, provider: str, category: str, house_edge: Decimal | None, placed_at: datetime) -> Weight:
+        try:
+            return self.weights[game_code, provider, category, placed_at]
+        except KeyError:
+            raise ReplayFailed(
+                f"a bet on {game_code or category} at {placed_at:%Y-%m-%d %H:%M:%S} counts, but no count is stored"
+            ) from None
+
+
+class ReplayedWallet:
+    """Runs a log through the engine and says where it comes out otherwise than stored."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.wallet = Wallet(log.player_id, may_start=False)
+        self.known: dict[Key, Recorded] = {}
+        self.rounds: dict[tuple[str, str], list[Key]] = {}
+        self.rollbacks: dict[tuple[str, str], list[Key]] = {}
+        self.expected: Counter[tuple[int, Status | None, Status]] = Counter()
+        self.counts: list[tuple[Key, int, str, Decimal, Decimal]] = []
+        self.starts: dict[datetime, list[int]] = {}
+        for change in log.statuses:
+            if change.before == Status.QUEUED and change.after == Status.ACTIVE:
+                self.starts.setdefault(change.at, []).append(change.grant_id)
+        placed = {report.activity.key: report.activity for report in log.activity}
+        weights = {
+            (bet.game_code, bet.provider, bet.game_category, bet.occurred_at): Weight(one.weight, one.verdict == "GAME_EXCLUDED", one.rule)
+            for one in log.counts
+            if one.rule and (bet := placed.get(one.bet)) is not None
+        }
+        self.tables = dict.fromkeys(
+            {grant.terms.contribution_table for grant in log.grants.values() if grant.terms.contribution_table is not None},
+            _RecordedWeights(weights),
+        )
+
+    def run(self) -> None:
+        """Raises ReplayFailed or what the engine raises, when the log cannot have happened."""
+        for step in self.log.in_order():
+            if isinstance(step, Report):
+                self._report(step.activity)
+            elif isinstance(step, StatusChange):
+                self._change(step)
+            else:
+                self._move(step)
+
+    # activity: the engine decides
+
+    def _report(self, activity: Activity) -> None:
+        self.wallet.known = {key: self.known[key] for key in self._concerned(activity)}
+        starting = self._starting(activity.received_at)
+        outcome = engine.apply(self.wallet, activity, self.tables)
+        if outcome.repeated:
+            raise ReplayFailed(f"{activity.kind} {activity.activity_id} of {activity.source} is in the log twice")
+        self.known[activity.key] = outcome.recorded
+        self.rounds.setdefault((activity.source, activity.round_id), []).append(activity.key)
+        if activity.kind == Kind.ROLLBACK:
+            self.rollbacks.setdefault((activity.source, activity.takes_back_id), []).append(activity.key)
+        self._note(outcome)
+        for grant_id in starting:
+            grant = self.wallet.grants[grant_id]
+            if grant.status != Status.QUEUED:
+                grant.expires_at = self.log.grants[grant_id].expires_at
+
+    def _concerned(self, activity: Activity) -> list[Key]:
+        """The known activities that this one can have to do with: its round, its target and the target's round, its waiting rollbacks."""
+        keys = list(self.rounds.get((activity.source, activity.round_id), ()))
+        keys += self.rollbacks.get((activity.source, activity.activity_id), ())
+        for kind in (Kind.BET, Kind.WIN) if activity.kind == Kind.ROLLBACK else ():
+            target = self.known.get((activity.source, activity.takes_back_id, kind))
+            if target is not None:
+                keys += self.rounds[target.activity.source, target.activity.round_id]
+        return list(dict.fromkeys(keys))
+
+    def _starting(self, at: datetime) -> list[int]:
+        """Let the engine start exactly those queued grants that were started at that instant, in the order of the log."""
+        starting = [one for one in self.starts.get(at, ()) if one in self.wallet.grants and self.wallet.grants[one].status == Status.QUEUED]
+        self.wallet.may_start = bool(starting)
+        for grant in self.wallet.grants.values() if starting else ():
+            if grant.status == Status.QUEUED:
+                waits = grant.grant_id not in starting
+                grant.expires_at = _NEVER if waits else _ALWAYS
+                grant.queue_order = 0 if waits else starting.index(grant.grant_id)
+        return starting
+
+    def _note(self, outcome: Outcome) -> None:
+        for change in outcome.transitions:
+            self.expected[change.grant_id, change.before, change.after] += 1
+        self.counts += [(count.bet, count.grant_id, count.verdict, count.counted, count.penalty) for count in outcome.counts]
+
+    # changes from outside: the log decides, by the rules of the state machine
+
+    def _change(self, change: StatusChange) -> None:
+        key = change.grant_id, change.before, change.after
+        if self.expected[key]:
+            self.expected[key] -= 1
+            return
+        grant = self.wallet.grants.get(change.grant_id)
+        was = grant.status if grant is not None else None
+        if was != change.before:
+            raise ReplayFailed(
+                f"grant {change.grant_id} is {was or 'not there'} when the log makes it {change.after} from {change.before or 'nothing'}"
+            )
+        check(change.before, change.after)
+        if grant is None:
+            grant = self._new(change.grant_id)
+        grant.status = change.after
+        if change.after == Status.ACTIVE and change.before != Status.PAUSED:
+            self._start(grant, change.at)
+        elif change.after in FINAL:
+            self._end(grant)
+
+    def _new(self, grant_id: int) -> Grant:
+        stored = self.log.grants[grant_id]
+        free_spins = stored.terms.kind == "free_spins"
+        grant = replace(
+            stored, principal=0 if free_spins else stored.principal, balance=0, locked=0, required=Decimal(0), wagered=Decimal(0),
+            penalties=Decimal(0), spins_left=0, open_bets=0, released=0, kept=0, activated_at=None,
+        )  # fmt: skip
+        self.wallet.grants[grant_id] = grant
+        return grant
+
+    def _start(self, grant: Grant, at: datetime) -> None:
+        grant.activated_at = at
+        grant.expires_at = self.log.grants[grant.grant_id].expires_at
+        grant.spins_left = grant.terms.spins if grant.terms.kind == "free_spins" else 0
+        grant.required = requirement(grant)
+        grant.balance = grant.principal
+
+    def _end(self, grant: Grant) -> None:
+        if grant.status == Status.COMPLETED:
+            released, kept = release(grant)
+            grant.released += released
+            grant.kept += kept
+        grant.balance = grant.locked = 0
+
+    def _move(self, moved: Moved) -> None:
+        grant = self.wallet.grants.get(moved.grant_id)
+        if grant is None:
+            raise ReplayFailed(f"money moved on grant {moved.grant_id} before it was there")
+        if moved.pocket == "locked":
+            grant.locked += moved.amount
+        else:
+            grant.balance += moved.amount
+        if moved.house == "debt":
+            self.wallet.owed[moved.currency] = self.wallet.owed.get(moved.currency, 0) + moved.amount
+
+    # what came out
+
+    def differences(self) -> Iterator[tuple[int, str]]:
+        """(grant id, text) of everything that is stored otherwise than the log says."""
+        for grant_id, stored in self.log.grants.items():
+            rebuilt = self.wallet.grants.get(grant_id)
+            if rebuilt is None:
+                yield grant_id, f"grant {grant_id} is not in the log"
+                continue
+            for name in _COMPARED:
+                if name in ("required", "principal") and rebuilt.activated_at is None:
+                    continue
+                was, now = getattr(stored, name), getattr(rebuilt, name)
+                if was != now:
+                    yield grant_id, f"grant {grant_id}: {name} is {was}, the log says {now}"
+            if rebuilt.status in OPEN and rebuilt.spins_left != stored.spins_left:
+                yield grant_id, f"grant {grant_id}: spins_left is {stored.spins_left}, the log says {rebuilt.spins_left}"
+        for (grant_id, before, after), missing in self.expected.items():
+            if missing:
+                yield grant_id, f"grant {grant_id}: the log says {before} -> {after}, and no status event does"
+        yield from self._count_differences()
+
+    def _count_differences(self) -> Iterator[tuple[int, str]]:
+        stored = Counter((one.bet, one.grant_id, one.verdict, one.counted, one.penalty) for one in self.log.counts)
+        rebuilt = Counter(self.counts)
+        for (bet, grant_id, verdict, counted, _), _times in (stored - rebuilt).items():
+            yield grant_id, f"grant {grant_id}: {bet[2]} {bet[1]} is stored as {verdict} {counted}, the log says otherwise"
+        for (bet, grant_id, verdict, counted, _), _times in (rebuilt - stored).items():
+            yield grant_id, f"grant {grant_id}: {bet[2]} {bet[1]} must be {verdict} {counted}, and is not stored so"
+
+
+def rebuild(log: Log) -> Sequence[tuple[int, str]]:
+    """Replay one log; (grant id, text) of each difference. A log that cannot be replayed is one difference."""
+    wallet = ReplayedWallet(log)
+    try:
+        wallet.run()
+    except (ValueError, KeyError) as failure:
+        return [(next(iter(log.grants), 0), f"the log cannot be replayed: {failure}")]
+    return list(wallet.differences())
