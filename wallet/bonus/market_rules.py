@@ -75,7 +75,7 @@ def objections(terms: PromisedTerms, rules: Iterable[MarketRules]) -> list[Objec
         found.append(
             Objection(
                 "acknowledged_multiple",
-                f"effective {times(effective)}: games that count {100 * terms.smallest_weight:.4g} % of the stake make the player "
+                f"effective {times(effective)}: games that count {(100 * terms.smallest_weight).normalize():f} % of the stake make the player "
                 f"wager {times(effective)}, while {', '.join(unacknowledged)}. Enter {effective.normalize():f} here to accept it, or lower "
                 "the multiple, raise the weights or exclude the games.",
             )

@@ -1,6 +1,5 @@
 """Terms go into a grant and come out again unchanged."""
 
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
