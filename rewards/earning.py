@@ -6,7 +6,7 @@ difference posted: more points as a credit, fewer by taking back earlier posting
 """
 
 import logging
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -97,7 +97,7 @@ WITH play AS MATERIALIZED (
             AND r.currency IN ('', kind.currency)
             AND CASE r.scope WHEN 'game' THEN lower(r.key) = lower(game.code) WHEN 'provider' THEN lower(r.key) = lower(game.provider)
                 WHEN 'category' THEN lower(r.key) = lower(game.category) ELSE true END
-        ORDER BY array_position(ARRAY['game', 'provider', 'category', 'default'], r.scope::text), r.currency DESC, r.valid_from DESC, r.id DESC
+        ORDER BY array_position(ARRAY['game', 'provider', 'category', 'default'], r.scope::text), r.currency DESC, r.valid_from DESC
         LIMIT 1
     ) rule
 ), earned AS (
@@ -128,7 +128,8 @@ FROM earning_fact f LEFT JOIN (
 
 _STORE = f"""
 INSERT INTO rewards_dayearning AS e (player_id, day, {", ".join(_FIGURES)}, multiplier, lp, rp, lines, reckoned_at)
-SELECT player_id, day, {", ".join(_FIGURES)}, multiplier, lp, rp, lines, %(at)s FROM earning_sum WHERE stake IS NOT NULL ORDER BY player_id, day
+SELECT player_id, day, {", ".join(_FIGURES)}, multiplier, lp, rp, lines, %(at)s
+FROM earning_sum WHERE stake IS NOT NULL ORDER BY player_id, day
 ON CONFLICT (player_id, day) DO UPDATE SET {", ".join(f"{name} = EXCLUDED.{name}" for name in _FIGURES)},
     lp = EXCLUDED.lp, rp = EXCLUDED.rp, lines = EXCLUDED.lines, reckoned_at = EXCLUDED.reckoned_at
 """
@@ -137,13 +138,22 @@ _FORGET = """
 DELETE FROM rewards_dayearning e USING earning_sum s WHERE s.stake IS NULL AND e.player_id = s.player_id AND e.day = s.day
 """
 
-_ADD = """
-INSERT INTO rewards_playpoints AS k (player_id, unit, through, earned, credited_minor, postings, updated_at)
-SELECT player_id, unit, %(through)s, sum(difference), 0, 0, %(at)s FROM (
+_DIFFERENCES = """
+SELECT player_id, unit, sum(difference) AS difference FROM (
     SELECT player_id, 'LP' AS unit, lp - lp_before AS difference FROM earning_sum
     UNION ALL SELECT player_id, 'RP', rp - rp_before FROM earning_sum
-) d WHERE difference <> 0 GROUP BY player_id, unit ORDER BY player_id, unit
-ON CONFLICT (player_id, unit) DO UPDATE SET through = EXCLUDED.through, earned = k.earned + EXCLUDED.earned, updated_at = EXCLUDED.updated_at
+) d WHERE difference <> 0 GROUP BY player_id, unit
+"""
+
+_OPEN = f"""
+INSERT INTO rewards_playpoints (player_id, unit, through, earned, credited_minor, postings, updated_at)
+SELECT player_id, unit, %(through)s, 0, 0, 0, %(at)s FROM ({_DIFFERENCES}) d ORDER BY player_id, unit
+ON CONFLICT (player_id, unit) DO NOTHING
+"""
+
+_ADD = f"""
+UPDATE rewards_playpoints k SET through = %(through)s, earned = k.earned + d.difference, updated_at = %(at)s
+FROM ({_DIFFERENCES}) d WHERE k.player_id = d.player_id AND k.unit = d.unit
 """
 
 # what the wallet lacks; the ref and part of a loyalty posting are those of earlier releases
@@ -205,7 +215,7 @@ def _reckon(cursor: Any, today: date, at: datetime) -> None:
         _drop(cursor, "earning_fact", "earning_line", "earning_sum")
         cursor.execute(_FACTS, parameters)
         cursor.execute("ANALYZE earning_fact")
-        for statement in (_LINES, _SUMS, _STORE, _FORGET, _ADD):
+        for statement in (_LINES, _SUMS, _STORE, _FORGET, _OPEN, _ADD):
             cursor.execute(statement, parameters)
 
 

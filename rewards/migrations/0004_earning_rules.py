@@ -42,7 +42,6 @@ def seed_default_rule(apps, schema_editor):
     )
 
 
-
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -65,7 +64,7 @@ class Migration(migrations.Migration):
                 ('rounds', models.PositiveBigIntegerField()),
                 ('games', models.PositiveIntegerField()),
                 ('max_stake', models.DecimalField(decimal_places=4, max_digits=20)),
-                ('multiplier', models.DecimalField(decimal_places=3, help_text='Of the tier held when the day ended; kept when it is corrected.', max_digits=6)),
+                ('multiplier', models.DecimalField(decimal_places=3, help_text='Of the tier held when the day ended; stays when corrected.', max_digits=6)),
                 ('lp', models.DecimalField(decimal_places=16, max_digits=38)),
                 ('rp', models.DecimalField(decimal_places=16, max_digits=38)),
                 ('lines', models.JSONField(default=list)),
