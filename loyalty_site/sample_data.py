@@ -65,6 +65,7 @@ MARKETS: tuple[tuple[str, str, list[str], tuple[dict[str, Any], ...]], ...] = (
             {
                 "valid_from": date(2026, 1, 19),
                 "max_wagering_multiple": Decimal(10),
+                "one_product_per_bonus": True,
                 "source": "LCCP social responsibility code 5.1.1(3), in force from 19 January 2026: bonus funds may have to be wagered "
                 "at most 10 times; one product type per incentive. Read at gamblingcommission.gov.uk.",
             },

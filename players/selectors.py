@@ -35,6 +35,8 @@ PACK_FIELDS = (
     "max_bonus_amount",
     "min_bonus_age",
     "min_wagering_hours",
+    "one_product_per_bonus",
+    "pausing_allowed",
     "no_offers_after_inactive_days",
     "limit_increase_delay_hours",
 )

@@ -70,6 +70,8 @@ class PackForm(forms.ModelForm):
             "max_bonus_amount",
             "min_bonus_age",
             "min_wagering_hours",
+            "one_product_per_bonus",
+            "pausing_allowed",
             "no_offers_after_inactive_days",
             "limit_increase_delay_hours",
             "source",
@@ -101,6 +103,7 @@ class PackInline(StackedInline):
         ("bonuses_allowed", "offers_need_marketing_consent"),
         ("max_wagering_multiple", "max_bonus_amount"),
         ("min_bonus_age", "min_wagering_hours"),
+        ("one_product_per_bonus", "pausing_allowed"),
         ("no_offers_after_inactive_days", "limit_increase_delay_hours"),
         "source",
     )
@@ -180,7 +183,14 @@ class JurisdictionPackAdmin(SimpleHistoryAdmin, BackOfficeAdmin):
         (None, {"fields": ("jurisdiction", ("valid_from", "valid_to"))}),
         (
             "Bonuses",
-            {"fields": (("bonuses_allowed", "min_bonus_age"), ("max_wagering_multiple", "min_wagering_hours"), "max_bonus_amount")},
+            {
+                "fields": (
+                    ("bonuses_allowed", "min_bonus_age"),
+                    ("max_wagering_multiple", "min_wagering_hours"),
+                    "max_bonus_amount",
+                    ("one_product_per_bonus", "pausing_allowed"),
+                )
+            },
         ),
         ("Contact", {"fields": (("offers_need_marketing_consent", "no_offers_after_inactive_days"),)}),
         ("Deposit limits", {"fields": ("limit_increase_delay_hours",)}),
