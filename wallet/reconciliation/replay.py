@@ -10,6 +10,8 @@ from django.db import connection
 from wallet.bonus.states import Status
 from wallet.bonus.terms import Terms
 from wallet.bonus.values import Activity, Grant, Kind
+from wallet.grants.contributions import table_of
+from wallet.models import ContributionTable
 
 from .replayed import Counted, Log, Moved, Report, StatusChange, rebuild
 from .report import Difference, ReconcileReport
@@ -26,7 +28,8 @@ SELECT player_id, id, product, currency, status, terms, principal, balance, lock
 FROM wallet_bonusgrant WHERE player_id = ANY(%s) ORDER BY player_id, id
 """
 _STATUSES = """
-SELECT g.player_id, event.log_number, event.grant_id, event.from_status, event.to_status, event.occurred_at, entry.seq
+SELECT g.player_id, event.log_number, event.grant_id, event.from_status, event.to_status, event.occurred_at, event.detail,
+       entry.seq
 FROM wallet_grantevent AS event JOIN wallet_bonusgrant AS g ON g.id = event.grant_id
 LEFT JOIN wallet_entry AS entry ON entry.id = event.entry_id
 WHERE g.player_id = ANY(%s) ORDER BY g.player_id, event.log_number
@@ -35,13 +38,12 @@ _ACTIVITY = """
 SELECT event.player_id, event.log_number, entry.seq, event.split_stated, event.source, event.activity_id, event.kind, event.currency,
        event.round_id, event.occurred_at, event.received_at, event.product, event.amount, event.real_part, event.bonus_part,
        event.locked_part, event.cash_before, event.ends_round, event.takes_back_id, event.takes_back_kind, event.game_code,
-       event.game_category, event.provider, event.is_free_round, event.coverage
+       event.game_category, event.provider, event.is_free_round, event.coverage, event.house_edge
 FROM wallet_wagerevent AS event LEFT JOIN wallet_entry AS entry ON entry.id = event.entry_id
 WHERE event.player_id = ANY(%s) ORDER BY event.player_id, event.log_number
 """
 _COUNTS = """
-SELECT g.player_id, bet.source, bet.activity_id, bet.kind, counts.grant_id, counts.verdict, counts.rule, counts.weight, counts.counted,
-       counts.penalty
+SELECT g.player_id, bet.source, bet.activity_id, bet.kind, counts.grant_id, counts.verdict, counts.counted, counts.penalty
 FROM wallet_wagercount AS counts JOIN wallet_wagerevent AS bet ON bet.id = counts.wager_id
 JOIN wallet_bonusgrant AS g ON g.id = counts.grant_id WHERE g.player_id = ANY(%s) ORDER BY g.player_id, counts.id
 """
@@ -66,8 +68,11 @@ def replay(report: ReconcileReport, lower_id: int, upper_id: int) -> None:
     Five statements for each chunk of players, none per player or event.
     """
     report.note(REPLAY_NAME, "grants", 0, [])
+    tables = {table.pk: table_of(table) for table in ContributionTable.objects.all()}
     for logs, accounts in _chunks(lower_id, upper_id):
-        found = [Difference(REPLAY_NAME, accounts.get(grant_id), log.player_id, text) for log in logs for grant_id, text in rebuild(log)]
+        found = [
+            Difference(REPLAY_NAME, accounts.get(grant_id), log.player_id, text) for log in logs for grant_id, text in rebuild(log, tables)
+        ]
         report.note(REPLAY_NAME, "grants", sum(len(log.grants) for log in logs), found)
 
 
@@ -98,14 +103,15 @@ def _grant(columns: list[Any]) -> Grant:
 
 
 def _status(row: tuple[Any, ...]) -> StatusChange:
-    _, number, grant_id, before, after, at, entry_seq = row
-    return StatusChange(number, grant_id, Status(before) if before else None, Status(after), at, entry_seq)
+    _, number, grant_id, before, after, at, detail, entry_seq = row
+    return StatusChange(number, grant_id, Status(before) if before else None, Status(after), at, detail, entry_seq)
 
 
 def _report(player_id: int, row: tuple[Any, ...]) -> Report:
     (
         _, number, entry_seq, stated, source, activity_id, kind, currency, round_id, occurred_at, received_at, product, amount, real, bonus,
         locked, cash_before, ends_round, takes_back_id, takes_back_kind, game_code, game_category, provider, is_free_round, coverage,
+        house_edge,
     ) = row  # fmt: skip
     activity = Activity(
         source=source,
@@ -130,6 +136,7 @@ def _report(player_id: int, row: tuple[Any, ...]) -> Report:
         provider=provider,
         is_free_round=is_free_round,
         coverage=coverage,
+        house_edge=house_edge,
     )
     return Report(number, activity, entry_seq)
 

@@ -1,11 +1,12 @@
 """One wallet rebuilt from its log. Pure: rows in, differences out; every decision is the engine's.
 
-Given with a grant, since frozen: principal, deposit and terms. Given with a bet: its weight, as it was when the bet was judged, because
-contribution tables and games are edited later. All else is made anew: parts of stakes and wins, progress, ends, releases, debts.
+Given is what the log holds: the activity as reported (with the house edge of the game as it was), the changes of status that came from
+outside with what they decided, the terms as frozen, and contribution tables, whose begun rules never change. All else is made anew: parts
+of stakes and wins, weights, progress, penalties, ends, releases, debts.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,13 +16,16 @@ from wallet.bonus.closing import release
 from wallet.bonus.counting import requirement
 from wallet.bonus.states import FINAL, OPEN, Status, check
 from wallet.bonus.values import Activity, Grant, Kind, Outcome, Recorded, Wallet
-from wallet.bonus.weights import Table, Weight
+from wallet.bonus.weights import Table
 
 Key = tuple[str, str, str]
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _ALWAYS = datetime.max.replace(tzinfo=UTC)
-_COMPARED = ("status", "balance", "locked", "principal", "required", "wagered", "penalties", "released", "open_bets")
+_COMPARED = (
+    "status", "balance", "locked", "principal", "deposit", "required", "wagered", "penalties", "released", "kept", "open_bets",
+    "expires_at",
+)  # fmt: skip
 
 
 class ReplayFailed(ValueError):
@@ -37,6 +41,7 @@ class StatusChange:
     before: Status | None
     after: Status
     at: datetime
+    detail: Mapping[str, str] = field(default_factory=dict)
     entry_seq: int | None = None
 
 
@@ -69,8 +74,6 @@ class Counted:
     bet: Key
     grant_id: int
     verdict: str
-    rule: str
-    weight: Decimal
     counted: Decimal
     penalty: Decimal
 
@@ -104,26 +107,10 @@ def _time(step: StatusChange | Report | Moved) -> datetime:
     return step.activity.received_at if isinstance(step, Report) else step.at
 
 
-class _RecordedWeights(Table):
-    """Stands for any contribution table: gives the weight that was recorded with the bet."""
-
-    def __init__(self, weights: dict[tuple[str, str, str, datetime], Weight]) -> None:
-        super().__init__(0, Decimal(1), ())
-        self.weights = weights
-
-    def weigh(self, game_code: str, provider: str, category: str, house_edge: Decimal | None, placed_at: datetime) -> Weight:
-        try:
-            return self.weights[game_code, provider, category, placed_at]
-        except KeyError:
-            raise ReplayFailed(
-                f"a bet on {game_code or category} at {placed_at:%Y-%m-%d %H:%M:%S} counts, but no count is stored"
-            ) from None
-
-
 class ReplayedWallet:
     """Runs a log through the engine and says where it comes out otherwise than stored."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, tables: Mapping[int, Table]) -> None:
         self.log = log
         self.wallet = Wallet(log.player_id, may_start=False)
         self.known: dict[Key, Recorded] = {}
@@ -135,16 +122,7 @@ class ReplayedWallet:
         for change in log.statuses:
             if change.before == Status.QUEUED and change.after == Status.ACTIVE:
                 self.starts.setdefault(change.at, []).append(change.grant_id)
-        placed = {report.activity.key: report.activity for report in log.activity}
-        weights = {
-            (bet.game_code, bet.provider, bet.game_category, bet.occurred_at): Weight(one.weight, one.verdict == "GAME_EXCLUDED", one.rule)
-            for one in log.counts
-            if one.rule and (bet := placed.get(one.bet)) is not None
-        }
-        self.tables = dict.fromkeys(
-            {grant.terms.contribution_table for grant in log.grants.values() if grant.terms.contribution_table is not None},
-            _RecordedWeights(weights),
-        )
+        self.tables = tables
 
     def run(self) -> None:
         """Raises ReplayFailed or what the engine raises, when the log cannot have happened."""
@@ -160,7 +138,7 @@ class ReplayedWallet:
 
     def _report(self, activity: Activity) -> None:
         self.wallet.known = {key: self.known[key] for key in self._concerned(activity)}
-        starting = self._starting(activity.received_at)
+        waited = self._let_start(activity.received_at)
         outcome = engine.apply(self.wallet, activity, self.tables)
         if outcome.repeated:
             raise ReplayFailed(f"{activity.kind} {activity.activity_id} of {activity.source} is in the log twice")
@@ -169,10 +147,11 @@ class ReplayedWallet:
         if activity.kind == Kind.ROLLBACK:
             self.rollbacks.setdefault((activity.source, activity.takes_back_id), []).append(activity.key)
         self._note(outcome)
-        for grant_id in starting:
+        for grant_id, (expires_at, queue_order) in waited.items():
             grant = self.wallet.grants[grant_id]
-            if grant.status != Status.QUEUED:
-                grant.expires_at = self.log.grants[grant_id].expires_at
+            grant.queue_order = queue_order
+            if grant.status == Status.QUEUED or grant.terms.wagering_seconds is None:
+                grant.expires_at = expires_at
 
     def _concerned(self, activity: Activity) -> list[Key]:
         """The known activities that this one can have to do with: its round, its target and the target's round, its waiting rollbacks."""
@@ -184,16 +163,19 @@ class ReplayedWallet:
                 keys += self.rounds[target.activity.source, target.activity.round_id]
         return list(dict.fromkeys(keys))
 
-    def _starting(self, at: datetime) -> list[int]:
-        """Let the engine start exactly those queued grants that were started at that instant, in the order of the log."""
-        starting = [one for one in self.starts.get(at, ()) if one in self.wallet.grants and self.wallet.grants[one].status == Status.QUEUED]
+    def _let_start(self, at: datetime) -> dict[int, tuple[datetime, int]]:
+        """Let the engine start exactly those queued grants that were started at that instant, in the order of the log.
+
+        Returns (end of waiting, place in the queue) of the queued grants, to be put back: who was next was decided then.
+        """
+        queued = {one.grant_id: one for one in self.wallet.grants.values() if one.status == Status.QUEUED}
+        starting = [grant_id for grant_id in self.starts.get(at, ()) if grant_id in queued]
         self.wallet.may_start = bool(starting)
-        for grant in self.wallet.grants.values() if starting else ():
-            if grant.status == Status.QUEUED:
-                waits = grant.grant_id not in starting
-                grant.expires_at = _NEVER if waits else _ALWAYS
-                grant.queue_order = 0 if waits else starting.index(grant.grant_id)
-        return starting
+        waited = {grant_id: (grant.expires_at, grant.queue_order) for grant_id, grant in queued.items()}
+        for grant_id, grant in queued.items():
+            grant.expires_at = _ALWAYS if grant_id in starting else _NEVER
+            grant.queue_order = starting.index(grant_id) if grant_id in starting else 0
+        return waited
 
     def _note(self, outcome: Outcome) -> None:
         for change in outcome.transitions:
@@ -217,6 +199,7 @@ class ReplayedWallet:
         if grant is None:
             grant = self._new(change.grant_id)
         grant.status = change.after
+        self._take_decisions(grant, change.detail)
         if change.after == Status.ACTIVE and change.before != Status.PAUSED:
             self._start(grant, change.at)
         elif change.after in FINAL:
@@ -232,9 +215,16 @@ class ReplayedWallet:
         self.wallet.grants[grant_id] = grant
         return grant
 
+    def _take_decisions(self, grant: Grant, detail: Mapping[str, str]) -> None:
+        """What the change says it decided; where it does not, the stored grant stands."""
+        if grant.terms.kind != "free_spins":
+            grant.principal = int(detail.get("principal", grant.principal))
+        grant.deposit = int(detail.get("deposit", grant.deposit))
+        if "expires_at" in detail:
+            grant.expires_at = datetime.fromisoformat(detail["expires_at"])
+
     def _start(self, grant: Grant, at: datetime) -> None:
         grant.activated_at = at
-        grant.expires_at = self.log.grants[grant.grant_id].expires_at
         grant.spins_left = grant.terms.spins if grant.terms.kind == "free_spins" else 0
         grant.required = requirement(grant)
         grant.balance = grant.principal
@@ -288,9 +278,9 @@ class ReplayedWallet:
             yield grant_id, f"grant {grant_id}: {bet[2]} {bet[1]} must be {verdict} {counted}, and is not stored so"
 
 
-def rebuild(log: Log) -> Sequence[tuple[int, str]]:
-    """Replay one log; (grant id, text) of each difference. A log that cannot be replayed is one difference."""
-    wallet = ReplayedWallet(log)
+def rebuild(log: Log, tables: Mapping[int, Table]) -> Sequence[tuple[int, str]]:
+    """Replay one log; (grant id, text) of each difference. A log that cannot be replayed is one. `tables`: contribution tables by id."""
+    wallet = ReplayedWallet(log, tables)
     try:
         wallet.run()
     except (ValueError, KeyError) as failure:

@@ -26,9 +26,7 @@ class Command(BaseCommand):
         if player is not None and not Player.objects.filter(pk=player).exists():
             raise CommandError(f"there is no player with the internal id {player}; the player's page shows it.")
         started = time.monotonic()
-        report = ReconcileReport()
-        for report in verify(player):
-            pass
+        report = verify(player)
         seconds = time.monotonic() - started
         if json:
             self.stdout.write(_json(report, seconds))
