@@ -80,6 +80,7 @@ class BonusGrant(models.Model):
             ("act_for_player", "Can claim, surrender, pause and reorder bonuses for a player"),
             ("request_void", "Can ask to void a bonus"),
             ("approve_void", "Can void a bonus that another person asked to void"),
+            ("export_bonusgrant", "Can export the explanation of a bonus and the bonus funnel"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["source_ref", "source_type", "source_sub"], name="grant_source_once"),
@@ -126,6 +127,7 @@ class BonusGrant(models.Model):
             models.Index(fields=["player", "deposit_ref"], condition=~Q(deposit_ref=""), name="grant_by_deposit"),
             models.Index(fields=["player", "-id"], name="grant_by_player"),
             models.Index(fields=["status", "-id"], name="grant_by_status"),
+            models.Index(fields=["offered_at"], name="grant_by_offer"),
         ]
 
     def __str__(self) -> str:
