@@ -60,6 +60,8 @@ MENU: tuple[tuple[str, tuple[Item, ...]], ...] = (
             Item("Ledger", "receipt_long", model="wallet.entry"),
             Item("Balances", "account_balance_wallet", model="wallet.account"),
             Item("Bonuses", "featured_seasonal_and_gifts", model="wallet.bonusgrant"),
+            Item("Bonus funnel", "filter_alt", url_name="admin:wallet_bonus_funnel", permissions=("wallet.view_bonusgrant",)),
+            Item("Bonus voids", "block", model="wallet.voidrequest", badge="voids"),
             Item("Adjustments", "tune", model="wallet.adjustmentrequest", badge="adjustments"),
         ),
     ),
@@ -111,6 +113,7 @@ MENU: tuple[tuple[str, tuple[Item, ...]], ...] = (
 BADGES: dict[str, tuple[str, str, str]] = {
     "approvals": ("rewards.RewardDecision", "status", "PENDING"),
     "adjustments": ("wallet.AdjustmentRequest", "status", "PENDING"),
+    "voids": ("wallet.VoidRequest", "status", "PENDING"),
     "reviews": ("fraud.ReviewFlag", "status", "OPEN"),
     "quarantine": ("players.QuarantinedRow", "status", "OPEN"),
     "failed_jobs": ("common.JobRun", "status", "FAILED"),

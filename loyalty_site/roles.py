@@ -33,7 +33,17 @@ _PLAYERS = _can(
 )
 _REWARDS = _can("view", "rewards", "rewardrule", "ruleversion", "rewarddecision", "decisionevent", "budgetaccount")
 _WALLET = _can(
-    "view", "wallet", "account", "entry", "bonusgrant", "grantevent", "grantmovement", "wagerevent", "wagercount", "adjustmentrequest"
+    "view",
+    "wallet",
+    "account",
+    "entry",
+    "bonusgrant",
+    "grantevent",
+    "grantmovement",
+    "wagerevent",
+    "wagercount",
+    "adjustmentrequest",
+    "voidrequest",
 )
 _RISK = _can("view", "fraud", "abuseprofile", "abusesignal", "reviewflag")
 _IMPORTS = _can("view", "players", "importjob", "importmapping")
@@ -49,7 +59,13 @@ _PII = frozenset({"players.view_player_pii"})
 ROLES: dict[str, Role] = {
     "CRM agent": Role(
         "Talks to players: looks them up, explains rewards, proposes a reward by hand, asks for a review. Exports nothing.",
-        _PLAYERS | _PII | _REWARDS | _WALLET | _can("view", "fraud", "abuseprofile", "reviewflag") | _FLAG | {"rewards.grant_manual"},
+        _PLAYERS
+        | _PII
+        | _REWARDS
+        | _WALLET
+        | _can("view", "fraud", "abuseprofile", "reviewflag")
+        | _FLAG
+        | {"rewards.grant_manual", "wallet.act_for_player"},
     ),
     "CRM manager": Role(
         "Runs the programme: rules, tiers, approvals, imports, jobs; asks for wallet adjustments that Finance approves.",
@@ -77,6 +93,9 @@ ROLES: dict[str, Role] = {
             "rewards.revoke_decision",
             "rewards.grant_manual",
             "wallet.adjust_wallet",
+            "wallet.act_for_player",
+            "wallet.request_void",
+            "wallet.export_bonusgrant",
             "players.export_player",
             "players.import_player",
             "players.undo_importjob",
@@ -100,6 +119,8 @@ ROLES: dict[str, Role] = {
             "fraud.change_reviewflag",
             "rewards.revoke_decision",
             "rewards.test_rule",
+            "wallet.request_void",
+            "wallet.export_bonusgrant",
             "common.view_auditevent",
             "constance.change_config",
         },
@@ -120,7 +141,7 @@ ROLES: dict[str, Role] = {
         | _can("change", "players", "jurisdiction", "jurisdictionpack")
         | _can("add", "players", "exclusion", "depositlimit", "protection")
         | _can("change", "players", "exclusion", "depositlimit", "protection")
-        | {"players.export_player", "common.view_auditevent"},
+        | {"players.export_player", "wallet.approve_void", "wallet.export_bonusgrant", "common.view_auditevent"},
     ),
     "Finance": Role(
         "Answers for the money: ledger, budgets, adjustments that others asked for; sees players without names.",
@@ -135,6 +156,8 @@ ROLES: dict[str, Role] = {
         | {
             "wallet.adjust_wallet",
             "wallet.approve_adjustment",
+            "wallet.approve_void",
+            "wallet.export_bonusgrant",
             "common.view_auditevent",
             "constance.change_config",
         },
@@ -147,7 +170,17 @@ ROLES: dict[str, Role] = {
 
 # Records that nobody may edit or delete through a form, whoever grants permissions. The permission itself does not exist.
 NEVER_DELETE: dict[str, tuple[str, ...]] = {
-    "wallet": ("account", "entry", "bonusgrant", "grantevent", "grantmovement", "wagerevent", "wagercount", "adjustmentrequest"),
+    "wallet": (
+        "account",
+        "entry",
+        "bonusgrant",
+        "grantevent",
+        "grantmovement",
+        "wagerevent",
+        "wagercount",
+        "adjustmentrequest",
+        "voidrequest",
+    ),
     "rewards": ("rewardrule", "ruleversion", "rewarddecision", "decisionevent", "budgetaccount"),
     "common": ("auditevent", "jobrun", "jobchunk", "idempotentrequest"),
     "players": ("player", "payment", "playsession", "gameplay", "activitytotals", "exclusion", "protection", "segmentmove", "tiermove"),
