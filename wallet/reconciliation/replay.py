@@ -57,7 +57,7 @@ WHERE account.unit = 'BONUS' AND account.player_id = ANY(%s)
   AND entry.house IN ('rewards', 'game', 'opening', 'manual', 'redemption', 'debt')
   AND (entry.source_type, entry.source_ref, entry.source_sub) IS DISTINCT FROM (g.source_type, g.source_ref, g.source_sub)
   AND NOT EXISTS (SELECT FROM wallet_grantevent AS event WHERE event.grant_id = g.id AND event.entry_id = entry.id)
-  AND entry.source_type <> 'wallet.activity'
+  AND entry.source_type <> 'wager'
 ORDER BY account.player_id, entry.seq
 """
 

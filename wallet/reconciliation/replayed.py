@@ -15,7 +15,7 @@ from wallet.bonus import engine
 from wallet.bonus.closing import release
 from wallet.bonus.counting import requirement
 from wallet.bonus.states import FINAL, OPEN, Status, check
-from wallet.bonus.values import Activity, Grant, Kind, Outcome, Recorded, Wallet
+from wallet.bonus.values import Activity, Grant, Outcome, Wallet
 from wallet.bonus.weights import Table
 
 Key = tuple[str, str, str]
@@ -113,9 +113,6 @@ class ReplayedWallet:
     def __init__(self, log: Log, tables: Mapping[int, Table]) -> None:
         self.log = log
         self.wallet = Wallet(log.player_id, may_start=False)
-        self.known: dict[Key, Recorded] = {}
-        self.rounds: dict[tuple[str, str], list[Key]] = {}
-        self.rollbacks: dict[tuple[str, str], list[Key]] = {}
         self.expected: Counter[tuple[int, Status | None, Status]] = Counter()
         self.counts: list[tuple[Key, int, str, Decimal, Decimal]] = []
         self.starts: dict[datetime, list[int]] = {}
@@ -137,31 +134,16 @@ class ReplayedWallet:
     # activity: the engine decides
 
     def _report(self, activity: Activity) -> None:
-        self.wallet.known = {key: self.known[key] for key in self._concerned(activity)}
         waited = self._let_start(activity.received_at)
         outcome = engine.apply(self.wallet, activity, self.tables)
         if outcome.repeated:
             raise ReplayFailed(f"{activity.kind} {activity.activity_id} of {activity.source} is in the log twice")
-        self.known[activity.key] = outcome.recorded
-        self.rounds.setdefault((activity.source, activity.round_id), []).append(activity.key)
-        if activity.kind == Kind.ROLLBACK:
-            self.rollbacks.setdefault((activity.source, activity.takes_back_id), []).append(activity.key)
         self._note(outcome)
         for grant_id, (expires_at, queue_order) in waited.items():
             grant = self.wallet.grants[grant_id]
             grant.queue_order = queue_order
             if grant.status == Status.QUEUED or grant.terms.wagering_seconds is None:
                 grant.expires_at = expires_at
-
-    def _concerned(self, activity: Activity) -> list[Key]:
-        """The known activities that this one can have to do with: its round, its target and the target's round, its waiting rollbacks."""
-        keys = list(self.rounds.get((activity.source, activity.round_id), ()))
-        keys += self.rollbacks.get((activity.source, activity.activity_id), ())
-        for kind in (Kind.BET, Kind.WIN) if activity.kind == Kind.ROLLBACK else ():
-            target = self.known.get((activity.source, activity.takes_back_id, kind))
-            if target is not None:
-                keys += self.rounds[target.activity.source, target.activity.round_id]
-        return list(dict.fromkeys(keys))
 
     def _let_start(self, at: datetime) -> dict[int, tuple[datetime, int]]:
         """Let the engine start exactly those queued grants that were started at that instant, in the order of the log.

@@ -1,7 +1,8 @@
-"""`manage.py setup_demo`: tiers, markets, reward rules and staff accounts to try the product with. Safe to run again."""
+"""`manage.py setup_demo`: tiers, markets, reward rules, bonuses and staff accounts to try the product with. Safe to run again."""
 
 import os
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -11,11 +12,14 @@ from django.contrib.auth.models import Group
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from loyalty_site import sample_data
+from loyalty_site import sample_bonuses, sample_data
 from loyalty_site.common.clock import utc_now
+from loyalty_site.common.money import to_minor
 from players.models import Jurisdiction, JurisdictionPack, Tier
 from rewards import rule_services
 from rewards.models import RewardRule
+from wallet.grants.template_versions import draft_version, save_version
+from wallet.models import BonusTemplate, CatalogueItem, ContributionRule, ContributionTable, PointsPolicy
 
 User = get_user_model()
 
@@ -24,7 +28,8 @@ _MARK = "(demo)"  # tells our accounts from those that staff made
 
 class Command(BaseCommand):
     help = (
-        "Create the sample tiers, markets, reward rules and one staff account per role. What exists stays as staff left it. "
+        "Create the sample tiers, markets, reward rules, bonuses, a catalogue and one staff account per role. "
+        "What exists stays as staff left it. "
         "The accounts' password comes from LOYALTY_DEMO_PASSWORD."
     )
 
@@ -42,7 +47,11 @@ class Command(BaseCommand):
                 "markets": self._markets(),
                 "staff": self._staff(password),
                 "rules": self._rules(utc_now()),
+                "contribution tables": self._contribution_tables(),
+                "bonus templates": self._bonus_templates(utc_now()),
+                "catalogue items": self._catalogue(),
             }
+            self._points_policies()
         self.stdout.write("created: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
 
     def _tiers(self) -> int:
@@ -101,4 +110,51 @@ class Command(BaseCommand):
             header = rule_services.RuleHeader(**{name: values.pop(name) for name in ("name", "description", "priority")})
             saved = rule_services.save_rule(values.pop("rule_id"), header, rule_services.RuleContent(**values), at=at, caller=caller)
             rule_services.set_active(saved.rule, True, at=at, caller=caller)
+        return len(missing)
+
+    def _contribution_tables(self) -> int:
+        """Tables with the lines that hold since before all simulated play. The default stays whichever staff chose."""
+        created = 0
+        for name, is_default, lines in sample_bonuses.CONTRIBUTION_TABLES:
+            if ContributionTable.objects.filter(name=name).exists():
+                continue
+            is_default = is_default and not ContributionTable.objects.filter(is_default=True).exists()
+            table = ContributionTable.objects.create(name=name, is_default=is_default)
+            for scope, key, method, weight in lines:
+                ContributionRule.objects.create(
+                    table=table, scope=scope, key=key, method=method, weight=Decimal(weight), valid_from=sample_bonuses.TABLES_BEGIN
+                )
+            created += 1
+        return created
+
+    def _bonus_templates(self, at: datetime) -> int:
+        created = 0
+        for sample in sample_bonuses.BONUS_TEMPLATES:
+            template, is_new = BonusTemplate.objects.get_or_create(code=sample["code"], defaults={"name": sample["name"]})
+            if not is_new:
+                continue
+            fields = dict(sample["terms"])
+            fields["markets"] = list(Jurisdiction.objects.filter(code__in=fields["markets"]))
+            if "contribution" in fields:
+                fields["contribution"] = ContributionTable.objects.get(name=fields["contribution"])
+            draft = draft_version(template, fields, at)
+            if draft.needs_acknowledgement:  # games that count little make the player wager more than the market's figure
+                fields["acknowledged_multiple"] = draft.effective
+            save_version(template, fields, User.objects.get(username=sample_data.DEMO_ADMIN), at, reason="Sample bonus of the demo.")
+            created += 1
+        return created
+
+    def _points_policies(self) -> None:
+        for unit, fields in sample_bonuses.POINTS_POLICIES.items():
+            PointsPolicy.objects.filter(unit=unit, expiry="never", cost_per_point=0).update(**fields)
+
+    def _catalogue(self) -> int:
+        present = set(CatalogueItem.objects.values_list("code", flat=True))
+        missing = [item for item in sample_bonuses.CATALOGUE if item["code"] not in present]
+        for sample in missing:
+            values = dict(sample)
+            template = values.pop("template", None)
+            if template is not None:
+                values["bonus_template"] = BonusTemplate.objects.get(code=template)
+            CatalogueItem.objects.create(**values | {"price": to_minor(values["price"], "RP")})
         return len(missing)
