@@ -130,11 +130,14 @@ def test_rollback_of_a_penalty__requirement_and_overhanging_progress_back() -> N
     play.bet(2000, name="big", ends_round=False)
     play.win(4000, of="big")  # penalty 40 x (1 - 10/20) = 20, counts 10
     assert (play.grant().required, play.grant().wagered) == (40, 10)
-    play.bet(3000, name="more", ends_round=False)
-    play.end("more")  # nothing won: no penalty, counts 15
-    assert play.grant().wagered == 25
-    play.rollback("big", takes_back_kind="BET")
-    assert (play.grant().required, play.grant().wagered, play.grant().penalties) == (20, 15, 0)
+    play.bet(5800, name="more", ends_round=False)
+    play.end("more")  # nothing won: no penalty, counts 29
+    assert play.grant().wagered == 39
+    outcome = play.rollback("big", takes_back_kind="BET")
+    # its own 10 would leave 29 of 20: the progress ends at the requirement, and that is met
+    assert (outcome.counts[0].counted, outcome.counts[0].penalty) == (-19, -20)
+    assert (play.grant().required, play.grant().wagered, play.grant().penalties) == (20, 20, 0)
+    assert play.grant().status == Status.COMPLETED
 
 
 def test_bet_in_a_round_that_has_ended__counts_at_once() -> None:

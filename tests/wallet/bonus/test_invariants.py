@@ -25,7 +25,7 @@ TERMS: dict[str, Any] = {
     "contribution_table": st.sampled_from([None, 1]),
 }
 
-CASH = st.sampled_from([0, 0, 250, 10_000, None])
+CASH = st.sampled_from([0, 0, 0, 250, 10_000, None])
 
 
 @st.composite
@@ -34,17 +34,18 @@ def activities(draw: st.DrawFn) -> list[Activity]:
     made: list[Activity] = []
     for number in range(draw(st.integers(3, 18))):
         kind = draw(st.sampled_from([Kind.BET, Kind.BET, Kind.WIN, Kind.WIN, Kind.ROLLBACK, Kind.ROUND_END]))
-        fields: dict[str, Any] = {"round_id": f"r{draw(st.integers(0, 3))}", "ends_round": draw(st.booleans())}
+        fields: dict[str, Any] = {"round_id": f"r{draw(st.integers(0, 2))}", "ends_round": draw(st.sampled_from([False, False, True]))}
         if kind == Kind.BET:
-            fields |= {"amount": draw(st.integers(0, 900)), "cash_before": draw(CASH)}
+            fields |= {"amount": draw(st.sampled_from([300, 300, 600, 1000, 450, 0])), "cash_before": draw(CASH)}
             fields["game_category"] = draw(st.sampled_from(["slots", "slots", "roulette", "dice"]))
         elif kind == Kind.WIN:
-            fields["amount"] = draw(st.integers(0, 3000))
+            fields["amount"] = draw(st.sampled_from([600, 1000, 300, 0, 3001]))
         elif kind == Kind.ROLLBACK:
             known = [one.activity_id for one in made if one.kind in (Kind.BET, Kind.WIN)]
             fields |= {"takes_back_id": draw(st.sampled_from([*known, "unknown"])), "cash_before": draw(CASH)}
         # an id of the small set makes repeats likely
-        activity_id = draw(st.sampled_from([f"{kind[0]}{number}", f"{kind[0]}{number}", f"{kind[0]}1", "unknown"]))
+        fresh = f"{kind[0]}{number}"
+        activity_id = draw(st.sampled_from([fresh] * 8 + [f"{kind[0]}1", "unknown"]))
         at = NOW + timedelta(minutes=number)
         made.append(Activity("platform", activity_id, kind, 7, "EUR", occurred_at=at, received_at=at, **fields))
     return made
@@ -58,6 +59,7 @@ class Books:
         self.money = {one.grant_id: one.money for one in play.wallet.grants.values()}
         self.owed = 0
         self.released: dict[int, int] = {}
+        self.penalties = {one.grant_id: Decimal(0) for one in play.wallet.grants.values()}
         self.counted = {one.grant_id: Decimal(0) for one in play.wallet.grants.values()}
 
     def post(self, outcome: Outcome) -> None:
@@ -72,6 +74,7 @@ class Books:
         for count in outcome.counts:
             assert count.after == count.before + count.counted
             self.counted[count.grant_id] += count.counted
+            self.penalties[count.grant_id] += count.penalty
 
     def check(self) -> None:
         wallet = self.play.wallet
@@ -82,6 +85,7 @@ class Books:
             assert one.locked >= 0
             assert 0 <= one.wagered <= one.required
             assert self.counted[one.grant_id] == one.wagered
+            assert self.penalties[one.grant_id] == one.penalties
             assert one.released == self.released.get(one.grant_id, 0)
             if one.terms.cash_out_cap is not None:
                 assert one.released <= one.terms.cash_out_cap * one.principal
