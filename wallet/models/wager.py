@@ -42,11 +42,17 @@ class WagerEvent(models.Model):
     game_code = models.CharField(max_length=80, blank=True, default="")
     game_category = models.CharField(max_length=40, blank=True, default="")
     provider = models.CharField(max_length=80, blank=True, default="")
+    house_edge = models.DecimalField(
+        max_digits=7, decimal_places=5, null=True, blank=True, help_text="House edge of the game when it was played, a share."
+    )
     is_free_round = models.BooleanField(default=False)
     coverage = models.DecimalField(
         max_digits=9, decimal_places=6, null=True, blank=True, help_text="Share of the outcomes that the bet covers."
     )
     entry = models.ForeignKey("wallet.Entry", null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False)
+    cash_change = models.BigIntegerField(
+        default=0, db_default=0, help_text="What the platform had to add to the player's cash for it, minor units; a stake is negative."
+    )
     waits = models.BooleanField(default=False, help_text="Arrived before the bet it belongs to; takes effect when that bet arrives.")
     occurred_at = models.DateTimeField(help_text="When the bet was placed or settled, by the platform's clock.")
     received_at = models.DateTimeField()
@@ -70,6 +76,7 @@ class WagerEvent(models.Model):
             models.Index(fields=["player", "round_id"], name="wager_by_round"),
             models.Index(fields=["player", "-occurred_at"], name="wager_by_player"),
             models.Index(fields=["grant", "-id"], condition=Q(grant__isnull=False), name="wager_by_grant"),
+            models.Index(fields=["player", "takes_back_id"], condition=Q(kind="ROLLBACK"), name="wager_rollbacks"),
         ]
 
     def __str__(self) -> str:
