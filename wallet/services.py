@@ -4,25 +4,34 @@ Sources are permanent: the same source with the same content returns the first r
 A refusal (any `WalletError`) means that nothing has moved. `docs/wallet.md` describes the rules.
 """
 
+from .activity.answers import Received
+from .activity.receive import receive
+from .activity.wagers import ReportedBet, WagerProgress, record_wager, record_wagers
 from .adjustments import approve_adjustment, reject_adjustment, request_adjustment
 from .credit_stage import create_credit_stage, post_credit_stage
 from .errors import (
     AdjustmentRefused,
     CannotReverse,
     CreditStageError,
+    GrantRefused,
     IdempotencyConflict,
     InsufficientFunds,
     InvalidPosting,
     UnknownPlayer,
     WalletError,
 )
-from .grants import expire_bonuses
+from .grants.expiry import expire_bonuses
+from .grants.forfeiture import ForfeitPreview, GrantLoss, decline_grant, forfeit_preview, surrender_grant, withdraw
+from .grants.offers import claim_grant, offer_bonus
+from .grants.pausing import pause_grant, resume_grant
+from .grants.queue import activate_waiting, move_in_queue
+from .grants.reversal import reverse_deposit, reverse_grant
+from .grants.voids import approve_void, reject_void, request_void
 from .models import House, Unit
 from .postings import add_bonus, add_points, reverse_entry, spend
 from .reconciliation import Difference, ReconcileError, ReconcileReport, reconcile, require_balanced
 from .selectors import balances
 from .values import Balance, PostResult, Source
-from .wagers import ReportedBet, WagerProgress, record_wager, record_wagers
 
 __all__ = [
     "AdjustmentRefused",
@@ -30,6 +39,9 @@ __all__ = [
     "CannotReverse",
     "CreditStageError",
     "Difference",
+    "ForfeitPreview",
+    "GrantLoss",
+    "GrantRefused",
     "House",
     "IdempotencyConflict",
     "InsufficientFunds",
@@ -37,25 +49,42 @@ __all__ = [
     "PostResult",
     "ReconcileError",
     "ReconcileReport",
+    "Received",
     "ReportedBet",
     "Source",
     "Unit",
     "UnknownPlayer",
     "WagerProgress",
     "WalletError",
+    "activate_waiting",
     "add_bonus",
     "add_points",
     "approve_adjustment",
+    "approve_void",
     "balances",
+    "claim_grant",
     "create_credit_stage",
+    "decline_grant",
     "expire_bonuses",
+    "forfeit_preview",
+    "move_in_queue",
+    "offer_bonus",
+    "pause_grant",
     "post_credit_stage",
+    "receive",
     "reconcile",
     "record_wager",
     "record_wagers",
     "reject_adjustment",
+    "reject_void",
     "request_adjustment",
+    "request_void",
     "require_balanced",
+    "resume_grant",
+    "reverse_deposit",
     "reverse_entry",
+    "reverse_grant",
     "spend",
+    "surrender_grant",
+    "withdraw",
 ]
