@@ -62,6 +62,8 @@ CONSTANCE_CONFIG = {
     "ABUSE_WAGERING_MULTIPLIER": (Decimal("1.5"), "Factor on wagering requirements in the increased-wagering band.", _DECIMAL),
     "ABUSE_BAND_HYSTERESIS": (10, "A band is left only this many points below its edge.", int),
     "ABUSE_SIGNAL_HALF_LIFE_DAYS": (30, "A signal loses half its weight in this many days.", int),
+    # bonuses
+    "BONUS_QUEUE_DAYS": (30, "A claimed bonus waits at most this many days behind another one of the same product.", int),
     # imports
     "IMPORT_MAX_MEGABYTES": (200, "Largest file that an import accepts.", int),
     "IMPORT_MAX_ROWS": (2_000_000, "Most rows that one import accepts.", int),
@@ -75,6 +77,7 @@ CONSTANCE_CONFIG_FIELDSETS = {
     "Reward caps and approval": tuple(name for name in CONSTANCE_CONFIG if name.startswith(("REWARD_CAP_", "APPROVAL_", "ADJUSTMENT_"))),
     "Profit safety": tuple(name for name in CONSTANCE_CONFIG if name.startswith("PROFIT_")),
     "Abuse": tuple(name for name in CONSTANCE_CONFIG if name.startswith("ABUSE_")),
+    "Bonuses": tuple(name for name in CONSTANCE_CONFIG if name.startswith("BONUS_")),
     "Imports": tuple(name for name in CONSTANCE_CONFIG if name.startswith("IMPORT_")),
     "Points": tuple(name for name in CONSTANCE_CONFIG if name.startswith("POINTS_")),
 }

@@ -12,8 +12,9 @@ from django.db.backends.utils import CursorWrapper
 from loyalty_site.common.money import from_minor
 
 from .errors import CreditStageError, IdempotencyConflict
-from .grants import NO_WAGERING, close_grants
+from .grants import bulk
 from .models import EARNING_HOUSES, House
+from .points import bulk as points
 from .values import MAX_AMOUNT_MINOR, PostResult, account_label, money_unit
 
 STAGE = "wallet_credit_stage"
@@ -23,7 +24,8 @@ _CREATE_STAGE = f"""
 CREATE TEMP TABLE IF NOT EXISTS {STAGE} (
     line_no bigint, player_id bigint, unit text, currency text, amount_minor bigint,
     source_type text, source_ref text, source_sub text, reason text,
-    wagering_required numeric, expires_at timestamptz, max_bet_minor bigint, eligible_games jsonb
+    wagering_required numeric, expires_at timestamptz, max_bet_minor bigint, eligible_games jsonb,
+    template_code text, wagering_multiple numeric
 ) ON COMMIT DROP
 """
 
@@ -47,6 +49,10 @@ SELECT line_no, fault FROM (
         WHEN length(stage.source_type) > 40 OR length(stage.source_ref) > 128 OR length(stage.source_sub) > 64
             THEN 'source is too long (type 40, ref 128, sub 64 characters)'
         WHEN length(stage.reason) > 500 THEN 'reason is longer than 500 characters'
+        WHEN stage.unit <> 'BONUS' AND stage.template_code IS NOT NULL THEN 'only bonus money has a template; leave template_code empty'
+        WHEN stage.wagering_multiple < 0 OR stage.wagering_multiple >= 1e6 OR stage.wagering_multiple <> round(stage.wagering_multiple, 2)
+            THEN 'wagering_multiple must be a number from 0 on with at most two decimal places, or empty'
+        WHEN stage.unit = 'BONUS' AND stage.template_code IS NOT NULL THEN NULL
         WHEN stage.unit = 'BONUS' AND (stage.wagering_required IS NULL OR stage.wagering_required < 0
                                        OR stage.wagering_required >= 1e14 OR stage.wagering_required = 'NaN')
             THEN 'wagering_required of a bonus must be a number from 0 on'
@@ -83,7 +89,8 @@ WITH locked AS MATERIALIZED (
         FROM (SELECT DISTINCT player_id, unit, coalesce(currency, '') AS currency FROM {STAGE}) AS wanted
         CROSS JOIN LATERAL (
             SELECT id FROM wallet_account AS account
-            WHERE account.player_id = wanted.player_id AND account.unit = wanted.unit AND account.currency = wanted.currency LIMIT 1
+            WHERE account.player_id = wanted.player_id AND account.unit = wanted.unit
+              AND (account.unit = 'BONUS' OR account.currency = wanted.currency)
         ) AS known
     ))
     ORDER BY id FOR UPDATE
@@ -95,16 +102,12 @@ WITH locked AS MATERIALIZED (
 _NUMBER_LINES = f"""
 CREATE TEMP TABLE {LINES} ON COMMIT DROP AS
 SELECT line_no, player_id, unit, currency, amount_minor, source_type, source_ref, source_sub, reason,
-       wagering_required, expires_at, max_bet_minor, eligible_games, account_id, fresh, conflict,
-       CASE WHEN fresh THEN nextval('wallet_entry_id_seq') END AS entry_id,
-       CASE WHEN fresh AND unit = 'BONUS' THEN nextval('wallet_bonusgrant_id_seq') END AS grant_id,
+       account_id, fresh, conflict, CASE WHEN fresh THEN nextval('wallet_entry_id_seq') END AS entry_id, NULL::bigint AS grant_id,
        version + count(*) FILTER (WHERE fresh) OVER in_order AS seq,
        (balance + sum(amount_minor) FILTER (WHERE fresh) OVER in_order)::bigint AS balance_after
 FROM (
     SELECT stage.line_no, stage.player_id, stage.unit, coalesce(stage.currency, '') AS currency, stage.amount_minor,
            stage.source_type, stage.source_ref, coalesce(stage.source_sub, '') AS source_sub, coalesce(stage.reason, '') AS reason,
-           stage.wagering_required, stage.expires_at, stage.max_bet_minor,
-           CASE WHEN jsonb_typeof(stage.eligible_games) = 'array' THEN stage.eligible_games ELSE '[]'::jsonb END AS eligible_games,
            account.id AS account_id, account.version, account.balance,
            posted.id IS NULL AND row_number() OVER same_source = 1 AS fresh,
            (posted.id IS NOT NULL AND (posted.account_id <> account.id OR posted.amount <> stage.amount_minor OR posted.house <> %(house)s))
@@ -119,6 +122,7 @@ FROM (
         SELECT id, account_id, amount, house FROM wallet_entry
         WHERE source_ref = stage.source_ref AND source_type = stage.source_type AND source_sub = coalesce(stage.source_sub, '') LIMIT 1
     ) AS posted ON true
+    WHERE stage.unit <> 'BONUS'
     WINDOW same_source AS (PARTITION BY stage.source_ref, stage.source_type, coalesce(stage.source_sub, '') ORDER BY stage.line_no)
 ) AS known
 WINDOW in_order AS (PARTITION BY account_id ORDER BY line_no, source_ref, source_type, source_sub ROWS UNBOUNDED PRECEDING)
@@ -143,31 +147,13 @@ FROM (SELECT account_id, sum(amount_minor) AS amount, count(*) AS entries FROM {
 WHERE account.id = sums.account_id AND account.id = ANY (ARRAY(SELECT DISTINCT account_id FROM {LINES} WHERE fresh))
 """
 
-_MAKE_GRANTS = [
-    f"""
-    INSERT INTO wallet_bonusgrant (id, player_id, account_id, currency, principal, balance, wagering_required, wagered, max_bet,
-                                   eligible_games, status, offered_at, activated_at, expires_at, source_type, source_ref, source_sub)
-    SELECT grant_id, player_id, account_id, currency, amount_minor, amount_minor, wagering_required, 0, max_bet_minor,
-           eligible_games, 'ACTIVE', %(at)s, %(at)s, expires_at, source_type, source_ref, source_sub
-    FROM {LINES} WHERE grant_id IS NOT NULL
-    """,
-    f"""
-    INSERT INTO wallet_grantevent (grant_id, from_status, to_status, cause, entry_id, occurred_at)
-    SELECT grant_id, '', 'ACTIVE', 'credited by ' || source_type || ' ' || source_ref, entry_id, %(at)s
-    FROM {LINES} WHERE grant_id IS NOT NULL
-    """,
-    f"""
-    INSERT INTO wallet_grantmovement (grant_id, entry_id, amount)
-    SELECT grant_id, entry_id, amount_minor FROM {LINES} WHERE grant_id IS NOT NULL
-    """,
-]
-
 
 def create_credit_stage(cursor: CursorWrapper) -> str:
     """Create (or empty) the temp table that takes the lines of this transaction; returns its name. It vanishes at commit.
 
     Columns: line_no, player_id, unit, currency, amount_minor, source_type, source_ref, source_sub, reason, and for BONUS lines
-    wagering_required (amount to wager, in units of the currency), expires_at, max_bet_minor, eligible_games (JSON list).
+    wagering_required (amount to wager, in units of the currency), expires_at, max_bet_minor, eligible_games (JSON list); or template_code,
+    whose current version then gives the terms, and wagering_multiple where more than the template's multiple has to be wagered.
     """
     cursor.execute(_CREATE_STAGE)
     cursor.execute(f"TRUNCATE {STAGE}")
@@ -177,8 +163,10 @@ def create_credit_stage(cursor: CursorWrapper) -> str:
 def post_credit_stage(cursor: CursorWrapper, *, house: str, at: datetime) -> PostResult:
     """Post every line of the stage against the house code, in the caller's transaction.
 
-    A line whose source was posted before with the same content is skipped and counted as a duplicate. Lines of one account get
-    consecutive seq in the order of line_no. BONUS lines make a grant each; one without wagering is completed at once.
+    A line whose source was posted before with the same content is skipped and counted as a duplicate. Points make a lot each; where
+    their policy makes them wait they become pending lots instead, without an entry, counted as `waiting`. Lines of one account get
+    consecutive seq in the order of line_no. BONUS lines make a grant each: active, completed at once (nothing to wager), queued behind
+    another one of its product, or offered; queued and offered ones and free spins have no entry yet, and count as posted.
     Afterwards the temp table `wallet_credit_lines` holds line_no, account_id and, for what this call posted, entry_id and grant_id.
 
     Raises CreditStageError (a line that cannot be posted) or IdempotencyConflict (a source with other content); the caller's
@@ -191,11 +179,18 @@ def post_credit_stage(cursor: CursorWrapper, *, house: str, at: datetime) -> Pos
     cursor.execute(_FAULTS, parameters)
     if faults := cursor.fetchall():
         raise CreditStageError("; ".join(f"line {line_no}: {fault}" for line_no, fault in faults))
+    cursor.execute(f"SELECT EXISTS (SELECT FROM {STAGE} WHERE unit = 'BONUS')")
+    has_bonus = cursor.fetchone()[0]
+    if has_bonus:
+        bulk.read_templates(cursor, STAGE, at)
     cursor.execute(_CREATE_ACCOUNTS)
     cursor.execute(_LOCK_ACCOUNTS)
+    aside = points.set_waiting_aside(cursor, STAGE, house=house, at=at)
     # from here on nobody else can post to these accounts: what is in the ledger now decides what is a duplicate
     cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{LINES}")
     cursor.execute(_NUMBER_LINES, parameters)
+    if has_bonus:
+        bulk.number_bonus_lines(cursor, STAGE, LINES, at)
     cursor.execute(_CONFLICTS)
     if conflicts := cursor.fetchall():
         raise IdempotencyConflict(
@@ -204,22 +199,16 @@ def post_credit_stage(cursor: CursorWrapper, *, house: str, at: datetime) -> Pos
     cursor.execute(_POST_ENTRIES, parameters)
     posted = cursor.rowcount
     cursor.execute(_RAISE_BALANCES, parameters)
+    points.make_lots(cursor, LINES, house=house, at=at)
     cursor.execute(f"SELECT unit, currency, sum(amount_minor) FROM {LINES} WHERE fresh GROUP BY unit, currency ORDER BY unit, currency")
     sums = cursor.fetchall()
-    if any(unit == "BONUS" for unit, _, _ in sums):
-        _make_grants(cursor, at)
+    if has_bonus:
+        posted += bulk.make_grants(cursor, house=house, at=at)
     cursor.execute(f"SELECT count(*) FROM {STAGE}")
     duplicates = cursor.fetchone()[0] - posted
     return PostResult(
         posted=posted,
-        duplicates=duplicates,
+        duplicates=duplicates + aside.known,
+        waiting=aside.kept,
         by_unit={account_label(unit, currency): from_minor(int(minor), money_unit(unit, currency)) for unit, currency, minor in sums},
     )
-
-
-def _make_grants(cursor: CursorWrapper, at: datetime) -> None:
-    for statement in _MAKE_GRANTS:
-        cursor.execute(statement, {"at": at})
-    cursor.execute(f"SELECT grant_id FROM {LINES} WHERE grant_id IS NOT NULL AND wagering_required = 0 ORDER BY grant_id")
-    if free := [row[0] for row in cursor.fetchall()]:
-        close_grants(free, NO_WAGERING, at=at)

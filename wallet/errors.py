@@ -35,6 +35,28 @@ class CannotReverse(WalletError):
     slug = "cannot-reverse"
 
 
+class GrantRefused(WalletError):
+    """What was asked of a bonus is not possible as it stands: its state, its terms, the market, or who asks."""
+
+    slug = "grant-refused"
+
+
+class RedemptionRefused(WalletError):
+    """The catalogue does not give this to this player now, or a redemption cannot be undone. `code` says why, for machines."""
+
+    slug = "redemption-refused"
+
+    def __init__(self, text: str, *, code: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class CannotReinstate(WalletError):
+    """Expired points that cannot be given back."""
+
+    slug = "cannot-reinstate"
+
+
 class AdjustmentRefused(WalletError):
     """A staff adjustment that the rules of two persons, permissions or its state forbid."""
 
