@@ -39,6 +39,7 @@ class PayoutInstruction(models.Model):
         indexes = [
             models.Index(fields=["next_attempt_at"], condition=Q(status="PENDING"), name="payout_due"),
             models.Index(fields=["player", "-id"], name="payout_by_player"),
+            models.Index(fields=["-id"], condition=Q(status="FAILED"), name="payout_failed"),
         ]
 
     def __str__(self) -> str:
