@@ -1,8 +1,9 @@
 """Row locks of the wallet, all in one place and always in one order, so that no two transactions can wait for each other.
 
 Order: 1. accounts by id, 2. grants by id, 3. lots by id. Whoever needs a grant locks all bonus accounts of its player first: together
-they are the mutex of the player's bonuses, because one product has one open grant whatever its currency. A transaction that locks several accounts locks them in one statement, sorted. Callers that hold
-locks of their own (budgets, decisions) take those before they call the wallet.
+they are the mutex of the player's bonuses, because one product has one open grant whatever its currency. A transaction that locks
+several accounts locks them in one statement, sorted. Callers that hold locks of their own (budgets, decisions) take those before they
+call the wallet.
 
 `ledger.post` needs no call to this module: its conditional UPDATE takes the lock of the one account it moves.
 """

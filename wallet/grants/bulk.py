@@ -53,8 +53,8 @@ FROM (
                         WHEN busy OR coalesce(bool_or(stays AND fresh AND NOT offered) OVER earlier, false) THEN 'QUEUED'
                         ELSE 'ACTIVE' END AS status
             FROM (
-                SELECT terms_of.*, NOT (required = 0 AND principal > 0) AND NOT (spins = 0 AND principal < coalesce((terms->>'min_bet')::bigint, 1))
-                           AS stays,
+                SELECT terms_of.*, NOT (required = 0 AND principal > 0)
+                           AND NOT (spins = 0 AND principal < coalesce((terms->>'min_bet')::bigint, 1)) AS stays,
                        fresh AND EXISTS (
                            SELECT FROM wallet_bonusgrant AS other WHERE other.player_id = terms_of.player_id
                            AND other.product = terms_of.product AND other.status IN ('ACTIVE', 'WAGERING', 'PAUSED', 'QUEUED')) AS busy
@@ -172,7 +172,8 @@ def read_templates(cursor: CursorWrapper, stage: str, at: datetime) -> None:
     cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{TEMPLATES}")
     cursor.execute(_CREATE_TEMPLATES)
     cursor.execute(
-        f"SELECT template_code, currency, min(line_no) FROM {stage} WHERE unit = 'BONUS' AND template_code IS NOT NULL GROUP BY 1, 2 ORDER BY 3"
+        f"SELECT template_code, currency, min(line_no) FROM {stage} WHERE unit = 'BONUS' AND template_code IS NOT NULL "
+        "GROUP BY 1, 2 ORDER BY 3"
     )
     for code, currency, line_no in cursor.fetchall():
         try:
@@ -182,7 +183,8 @@ def read_templates(cursor: CursorWrapper, stage: str, at: datetime) -> None:
             raise CreditStageError(f"line {line_no}: {error}") from error
         if needs_deposit(version) and not version.needs_claim:
             raise CreditStageError(
-                f"line {line_no}: bonus template {code!r} needs a deposit, which a bulk credit cannot name; let the player claim it (needs_claim)"
+                f"line {line_no}: bonus template {code!r} needs a deposit, which a bulk credit cannot name; "
+                "let the player claim it (needs_claim)"
             )
         row = (code, currency, version.pk, version.needs_claim, version.claim_hours, 10 ** exponent(currency), Jsonb(terms.as_json()))
         cursor.execute(f"INSERT INTO {TEMPLATES} VALUES (%s, %s, %s, %s, %s, %s, %s)", row)

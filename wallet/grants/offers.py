@@ -108,9 +108,7 @@ def offer_bonus(
         draft = replace(draft, principal=0 if version.kind == "free_spins" else named or 0, offered_until=offer_end(version, at))
     else:
         draft = replace(draft, principal=principal_of(version, currency, named, paid_in))
-    return make(
-        draft, same=lambda stored: stored.template_version is not None and stored.template_version.template_id == version.template_id
-    )
+    return make(draft, same=lambda stored: _template_id(stored.template_version) == version.template_id)
 
 
 def claim_grant(
@@ -249,6 +247,10 @@ def _once_more_if_beaten(work: Callable[[], BonusGrant]) -> BonusGrant:
 
 
 # amounts
+
+
+def _template_id(version: BonusTemplateVersion | None) -> int | None:
+    return None if version is None else version.template_id
 
 
 def needs_deposit(version: BonusTemplateVersion) -> bool:
