@@ -185,7 +185,9 @@ class ReplayedWallet:
         if change.after == Status.ACTIVE and change.before != Status.PAUSED:
             self._start(grant, change.at)
         elif change.after in FINAL:
-            self._end(grant)
+            self._end(grant, change.detail)
+        elif change.after == Status.WAGERING and grant.wagered <= 0:
+            raise ReplayFailed(f"the log makes grant {grant.grant_id} {change.after}, but no bet counted")
 
     def _new(self, grant_id: int) -> Grant:
         stored = self.log.grants[grant_id]
@@ -211,7 +213,14 @@ class ReplayedWallet:
         grant.required = requirement(grant)
         grant.balance = grant.principal
 
-    def _end(self, grant: Grant) -> None:
+    def _end(self, grant: Grant, detail: Mapping[str, str]) -> None:
+        """Ends that follow from the grant's state must follow from it here, too; what was left must be what the end says."""
+        if grant.status == Status.COMPLETED and (grant.wagered < grant.required or grant.spins_left):
+            raise ReplayFailed(f"the log completes grant {grant.grant_id} at {grant.wagered} of {grant.required}")
+        if grant.status == Status.LOST and (grant.money >= grant.terms.min_bet or grant.open_bets):
+            raise ReplayFailed(f"the log loses grant {grant.grant_id}, with {grant.money} minor units left and {grant.open_bets} open bets")
+        if int(detail.get("money", grant.money)) != grant.money:
+            raise ReplayFailed(f"grant {grant.grant_id} ended with {detail['money']} minor units left, the log says {grant.money}")
         if grant.status == Status.COMPLETED:
             released, kept = release(grant)
             grant.released += released
