@@ -11,12 +11,14 @@ from .adjustments import approve_adjustment, reject_adjustment, request_adjustme
 from .credit_stage import create_credit_stage, post_credit_stage
 from .errors import (
     AdjustmentRefused,
+    CannotReinstate,
     CannotReverse,
     CreditStageError,
     GrantRefused,
     IdempotencyConflict,
     InsufficientFunds,
     InvalidPosting,
+    RedemptionRefused,
     UnknownPlayer,
     WalletError,
 )
@@ -28,6 +30,14 @@ from .grants.queue import activate_waiting, move_in_queue
 from .grants.reversal import reverse_deposit, reverse_grant
 from .grants.voids import approve_void, reject_void, request_void
 from .models import House, Unit
+from .points.activation import activate_lots, cancel_pending, release_pending
+from .points.catalogue import adjust_stock
+from .points.expiry import expire_lots
+from .points.liability import liability_report
+from .points.redemptions import cancel_redemption, fulfil_redemption, redeem
+from .points.reinstatement import reinstate
+from .points.roll_forward import roll_forward
+from .points.warnings import warn_expiring
 from .postings import add_bonus, add_points, reverse_entry, spend
 from .reconciliation import Difference, ReconcileError, ReconcileReport, reconcile, require_balanced
 from .selectors import balances
@@ -36,6 +46,7 @@ from .values import Balance, PostResult, Source
 __all__ = [
     "AdjustmentRefused",
     "Balance",
+    "CannotReinstate",
     "CannotReverse",
     "CreditStageError",
     "Difference",
@@ -50,6 +61,7 @@ __all__ = [
     "ReconcileError",
     "ReconcileReport",
     "Received",
+    "RedemptionRefused",
     "ReportedBet",
     "Source",
     "Unit",
@@ -57,16 +69,23 @@ __all__ = [
     "WagerProgress",
     "WalletError",
     "activate_waiting",
+    "activate_lots",
     "add_bonus",
     "add_points",
+    "adjust_stock",
     "approve_adjustment",
     "approve_void",
     "balances",
     "claim_grant",
+    "cancel_pending",
+    "cancel_redemption",
     "create_credit_stage",
     "decline_grant",
     "expire_bonuses",
+    "expire_lots",
     "forfeit_preview",
+    "fulfil_redemption",
+    "liability_report",
     "move_in_queue",
     "offer_bonus",
     "pause_grant",
@@ -75,7 +94,10 @@ __all__ = [
     "reconcile",
     "record_wager",
     "record_wagers",
+    "redeem",
+    "reinstate",
     "reject_adjustment",
+    "release_pending",
     "reject_void",
     "request_adjustment",
     "request_void",
@@ -84,7 +106,9 @@ __all__ = [
     "reverse_deposit",
     "reverse_entry",
     "reverse_grant",
+    "roll_forward",
     "spend",
+    "warn_expiring",
     "surrender_grant",
     "withdraw",
 ]

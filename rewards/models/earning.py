@@ -1,6 +1,7 @@
 """What play earns: dated rules, and for every player and day what each of them gave."""
 
 from decimal import Decimal
+from typing import Any
 
 from django.db import models
 from django.db.models import F, Q
@@ -8,7 +9,7 @@ from django.db.models import F, Q
 from loyalty_site.common.models.history import ChangeHistory
 
 # stake (4 places) x rate (6) x weight (3) x tier multiplier (3): products are kept exactly
-EXACT_POINTS = {"max_digits": 38, "decimal_places": 16}
+EXACT_POINTS: dict[str, Any] = {"max_digits": 38, "decimal_places": 16}
 
 
 class EarningRule(models.Model):

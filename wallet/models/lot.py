@@ -53,6 +53,10 @@ class PointsPolicy(models.Model):
     class Meta:
         ordering = ["unit"]
         verbose_name_plural = "points policies"
+        permissions = [
+            ("view_liability", "Can see what points and bonuses will cost"),
+            ("export_liability", "Can export what points and bonuses will cost"),
+        ]
         constraints = [
             models.CheckConstraint(condition=Q(breakage__gte=0, breakage__lte=1), name="policy_breakage_0_1"),
             models.CheckConstraint(condition=Q(cost_per_point__gte=0), name="policy_cost_not_negative"),
