@@ -25,7 +25,11 @@ NIGHTLY = register(
 )
 
 HOURLY = register(
-    Pipeline(name="hourly", title="Hourly run", stages=("wallet.expire_bonuses", "wallet.reconcile")),
+    Pipeline(
+        name="hourly",
+        title="Hourly run",
+        stages=("wallet.expire_bonuses", "wallet.activate_lots", "wallet.expire_lots", "wallet.warn_expiring", "wallet.reconcile"),
+    ),
 )
 
 # What beat starts by itself: title, task, its arguments, minute and hour (UTC). Staff change times on the periodic tasks page,
@@ -34,6 +38,7 @@ SCHEDULE: tuple[tuple[str, str, dict[str, str], str, str], ...] = (
     ("Nightly run", "loyalty_site.job_tasks.start_job", {"name": NIGHTLY.name}, "30", "2"),
     ("Hourly run", "loyalty_site.job_tasks.start_job", {"name": HOURLY.name}, "5", "*"),
     ("Resume interrupted runs", "loyalty_site.job_tasks.resume_runs", {}, "*", "*"),
+    ("Deliver pay-outs", "wallet.deliver_payouts", {}, "*", "*"),
     ("Resume interrupted imports", "players.imports.resume", {}, "*", "*"),
     ("Forget old idempotency answers", "loyalty_site.job_tasks.forget_old_answers", {}, "15", "4"),
 )

@@ -189,6 +189,21 @@ HEALTH_BEAT_MAX_MINUTES = env.int("HEALTH_BEAT_MAX_MINUTES", 5)
 # how many workers are asked to take part in one job run, beside its coordinator
 JOB_FANOUT = env.int("LOYALTY_JOB_FANOUT", 2)
 
+# Where released bonus money is reported (docs/bonuses.md). Without an address the platform fetches the instructions over the API.
+PLATFORM_PAYOUT_URL = env.str("LOYALTY_PLATFORM_PAYOUT_URL", "")
+PLATFORM_SECRET = env.str("LOYALTY_PLATFORM_SECRET", "")
+PLATFORM_TIMEOUT_SECONDS = env.float("LOYALTY_PLATFORM_TIMEOUT_SECONDS", 10.0)
+PLATFORM_MAX_ATTEMPTS = env.int("LOYALTY_PLATFORM_MAX_ATTEMPTS", 12)
+if PLATFORM_PAYOUT_URL:
+    if not PLATFORM_PAYOUT_URL.startswith(("https://",) if IS_PRODUCTION else ("https://", "http://")):
+        raise ImproperlyConfigured("LOYALTY_PLATFORM_PAYOUT_URL must be an https:// address: it moves players' money.")
+    if len(PLATFORM_SECRET) < 32:
+        raise ImproperlyConfigured("LOYALTY_PLATFORM_SECRET must have 32 characters or more: it signs what LOYALTY_PLATFORM_PAYOUT_URL gets.")
+if not 0 < PLATFORM_TIMEOUT_SECONDS <= 60:
+    raise ImproperlyConfigured("LOYALTY_PLATFORM_TIMEOUT_SECONDS must be above 0 and at most 60.")
+if PLATFORM_MAX_ATTEMPTS < 1:
+    raise ImproperlyConfigured("LOYALTY_PLATFORM_MAX_ATTEMPTS must be 1 or more.")
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "loyalty_site.common.api.authentication.ApiKeyAuthentication",
