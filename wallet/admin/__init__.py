@@ -1,1 +1,1 @@
-from . import account, adjustment, entry, grant  # noqa: F401
+from . import account, adjustment, entry, grant, void  # noqa: F401

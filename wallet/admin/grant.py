@@ -1,71 +1,38 @@
-"""Bonus grants: how far the wagering is, the terms as frozen, every status change, every bet with its verdict."""
+"""Bonus grants: the list, the page of one, and what staff may do to it for a player."""
 
-from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import path, reverse
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import DropdownFilter, MultipleChoicesDropdownFilter
-from unfold.decorators import display
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, MultipleChoicesDropdownFilter
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
 
+from loyalty_site.common.admin.actions import ReasonForm, acting_user, back_to, reason_dialog, run_call
 from loyalty_site.common.admin.base import ViewOnlyAdmin
-from loyalty_site.common.admin.display import amount, badge, progress_bar
-from loyalty_site.common.admin.filters import UtcDateRangeFilter, ValuesFilter
+from loyalty_site.common.admin.display import DASH
+from loyalty_site.common.admin.filters import UtcDateRangeFilter
 from loyalty_site.common.clock import utc_now
-from loyalty_site.common.money import from_minor
-from wallet.models import OPEN_STATUSES, BonusGrant, Entry, GrantStatus, WagerCount
+from players.selectors import pack_in_force
+from wallet import services
+from wallet.models import OPEN_STATUSES, WAITING_STATUSES, BonusGrant, GrantStatus, VoidRequest
 
-from .entry import entry_rows
-from .parts import STATUS_TONES, PlayerSearchMixin, page_url, player_link, right, shown_amount
+from .funnel import FunnelExport, FunnelPage
+from .grant_export import EXPORT_PERMISSION, ExplanationExport
+from .grant_filters import CurrencyFilter, EndsFilter, FlagFilter, StateFilter, TemplateFilter
+from .grant_forms import ClaimForm, MoveForm, VoidDecisionForm, VoidForm
+from .grant_page import grant_page, status_badge, wagering_bar
+from .parts import PlayerSearchMixin, player_link, right, shown_amount
 
-_BETS_A_PAGE = 50
-_EXACT_COUNT = 10_000
-_VERDICT_TONES = {"COUNTED": "good", "CAPPED": "good"}
-
-
-class CurrencyFilter(ValuesFilter):
-    title = "currency"
-    parameter_name = "currency"
-    table = "wallet_account"
-
-
-class OpenFilter(DropdownFilter):
-    title = "state"
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("open", "Open"), ("ends", "Open, ends within a day"), ("closed", "Closed")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[BonusGrant]) -> QuerySet[BonusGrant]:
-        if self.value() == "open":
-            return queryset.filter(status__in=OPEN_STATUSES)
-        if self.value() == "ends":
-            return queryset.filter(status__in=OPEN_STATUSES, expires_at__lt=utc_now() + timedelta(days=1))
-        return queryset.filter(closed_at__isnull=False) if self.value() == "closed" else queryset
-
-
-def status_badge(status: str) -> SafeString:
-    return badge(GrantStatus(status).label, STATUS_TONES.get(status, ""))
-
-
-def wagering_bar(grant: BonusGrant) -> SafeString:
-    percent = wagered_percent(grant)
-    tone = "good" if grant.status == GrantStatus.COMPLETED else ""
-    return progress_bar(percent, 100, tone=tone, label=f"{percent} %")
-
-
-def wagered_percent(grant: BonusGrant) -> int:
-    """Whole per cent, rounded down: 100 only when the wagering is complete."""
-    return int(100 * grant.wagered / grant.wagering_required) if grant.wagering_required else 100
-
-
-def wagering_amount(value: Decimal, currency: str) -> str:
-    """A wagering figure with its currency; more places than the currency has are shown when they are used."""
-    exact = value.quantize(Decimal("0.01"))
-    return amount(value, currency) if exact == value else f"{value.normalize():,f} {currency}"
+ACT_PERMISSION = "wallet.act_for_player"
+REQUEST_VOID_PERMISSION = "wallet.request_void"
+APPROVE_VOID_PERMISSION = "wallet.approve_void"
+_MAY_BE_CLAIMED = (GrantStatus.OFFERED,)
+_MAY_BE_PAUSED = (GrantStatus.ACTIVE, GrantStatus.WAGERING)
+_NOT_CLOSED = WAITING_STATUSES + OPEN_STATUSES
 
 
 @admin.register(BonusGrant)
@@ -73,29 +40,46 @@ class BonusGrantAdmin(PlayerSearchMixin, ViewOnlyAdmin):
     list_display = (
         "shown_number",
         "shown_player",
+        "shown_template",
+        "product",
         "shown_status",
         "shown_principal",
-        "shown_balance",
+        "shown_left",
         "shown_progress",
         "shown_expiry",
-        "shown_source",
+        "shown_created",
     )
     list_display_links = ("shown_number",)
     list_filter = (
-        OpenFilter,
+        StateFilter,
         ("status", MultipleChoicesDropdownFilter),
+        ("product", ChoicesDropdownFilter),
+        TemplateFilter,
         CurrencyFilter,
+        EndsFilter,
+        FlagFilter,
         ("offered_at", UtcDateRangeFilter),
-        ("expires_at", UtcDateRangeFilter),
     )
-    list_select_related = ("player",)
+    list_select_related = ("player", "template_version__template")
     search_help_text = "Player id, or #number of the bonus"
     ordering = ("-id",)
     fields = ()
     change_form_template = "admin/wallet/bonusgrant/change_form.html"
+    actions_detail = ("claim", "resume", "pause", "move", "surrender", "ask_void", "approve_void", "reject_void")
 
     class Media:
         css = {"all": ["wallet/admin.css"]}
+
+    def get_urls(self) -> list[Any]:
+        site = self.admin_site.admin_view
+        return [
+            path("funnel/", site(FunnelPage.as_view()), name="wallet_bonus_funnel"),
+            path("funnel/export/<str:kind>/", site(FunnelExport.as_view()), name="wallet_bonus_funnel_export"),
+            path("<int:pk>/explanation/<str:kind>/", site(ExplanationExport.as_view()), name="wallet_bonusgrant_explanation"),
+            *super().get_urls(),
+        ]
+
+    # the list
 
     @display(description="Bonus", ordering="id")
     def shown_number(self, grant: BonusGrant) -> str:
@@ -105,17 +89,21 @@ class BonusGrantAdmin(PlayerSearchMixin, ViewOnlyAdmin):
     def shown_player(self, grant: BonusGrant) -> SafeString:
         return player_link(grant.player)
 
+    @display(description="Template")
+    def shown_template(self, grant: BonusGrant) -> str:
+        return grant.template_version.template.name if grant.template_version else DASH
+
     @display(description="Status", ordering="status")
     def shown_status(self, grant: BonusGrant) -> SafeString:
         return status_badge(grant.status)
 
-    @display(description="Granted")
+    @display(description="Amount")
     def shown_principal(self, grant: BonusGrant) -> SafeString:
         return right(shown_amount(grant.principal, "BONUS", grant.currency))
 
     @display(description="Left")
-    def shown_balance(self, grant: BonusGrant) -> SafeString:
-        return right(shown_amount(grant.balance, "BONUS", grant.currency))
+    def shown_left(self, grant: BonusGrant) -> SafeString:
+        return right(shown_amount(grant.balance + grant.locked, "BONUS", grant.currency))
 
     @display(description="Wagered")
     def shown_progress(self, grant: BonusGrant) -> SafeString:
@@ -125,67 +113,213 @@ class BonusGrantAdmin(PlayerSearchMixin, ViewOnlyAdmin):
     def shown_expiry(self, grant: BonusGrant) -> str:
         return f"{grant.expires_at:%Y-%m-%d %H:%M}"
 
-    @display(description="Source")
-    def shown_source(self, grant: BonusGrant) -> str:
-        return f"{grant.source_type} {grant.source_ref}"
+    @display(description="Created (UTC)", ordering="id")
+    def shown_created(self, grant: BonusGrant) -> str:
+        return f"{grant.offered_at:%Y-%m-%d %H:%M}"
+
+    # the page of one
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[BonusGrant]:
+        return super().get_queryset(request).select_related("player__jurisdiction", "template_version__template")
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> Any:
         grant = self.get_object(request, object_id) if object_id else None
-        page = grant_page(grant, request.GET.get("bets_before", "")) if grant else {}
+        page: dict[str, Any] = {}
+        if grant and self.has_view_permission(request, grant):
+            page = grant_page(grant, utc_now(), bets_before=request.GET.get("bets_before", ""), verdict=request.GET.get("verdict", ""))
+            page |= {
+                "may_export": request.user.has_perm(EXPORT_PERMISSION),
+                "pending_void": next((row for row in page["voids"] if row["request"].status == VoidRequest.Status.PENDING), None),
+                "viewer": request.user,
+            }
         return super().changeform_view(request, object_id, form_url, {**(extra_context or {}), **page})
 
+    def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
+        """Only what the person may do and the state of the bonus allows."""
+        grant = BonusGrant.objects.select_related("player").filter(pk=object_id).first()
+        if grant is None:
+            return []
+        possible = possible_actions(grant, request.user.pk)
+        return [one for one in super().get_actions_detail(request, object_id) if getattr(one.method, "__name__", "") in possible]
 
-def grant_page(grant: BonusGrant, bets_before: str) -> dict[str, Any]:
-    """Context of a grant's page. `bets_before` is the id of the bet the table continues below (keyset paging)."""
-    code = grant.currency
-    counts = WagerCount.objects.filter(grant=grant).select_related("wager").order_by("-id")
-    below = counts.filter(pk__lt=int(bets_before)) if bets_before.isascii() and bets_before.isdigit() and len(bets_before) < 19 else counts
-    bets = list(below[: _BETS_A_PAGE + 1])
-    entries = Entry.objects.filter(movements__grant=grant).select_related("account", "actor").order_by("-id")[:_BETS_A_PAGE]
+    def _do(self, request: HttpRequest, object_id: str, call: Any, success: str) -> HttpResponse:
+        run_call(request, call, success=success)
+        return back_to(request, reverse("admin:wallet_bonusgrant_change", args=[object_id]))
+
+    @action(
+        description="Claim",
+        permissions=[ACT_PERMISSION],
+        icon="redeem",
+        variant=ActionVariant.PRIMARY,
+        dialog=reason_dialog(
+            "Claim for the player",
+            "It becomes active, or waits in the queue while another bonus of the same product is open.",
+            submit="Claim",
+            form_class=ClaimForm,
+        ),
+    )
+    def claim(self, request: HttpRequest, form: ClaimForm, object_id: str) -> HttpResponse:
+        data = form.cleaned_data
+        return self._do(
+            request,
+            object_id,
+            lambda: services.claim_grant(
+                int(object_id),
+                at=utc_now(),
+                deposit=data["deposit"] or None,
+                deposit_ref=data["deposit_ref"],
+                actor=acting_user(request),
+                reason=data["reason"],
+            ),
+            "The bonus is claimed.",
+        )
+
+    @action(
+        description="Surrender",
+        permissions=[ACT_PERMISSION],
+        icon="undo",
+        dialog=reason_dialog(
+            "Give the bonus up for the player", "What is left of it and what was won with it is forfeited.", submit="Give it up"
+        ),
+    )
+    def surrender(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        grant, reason = BonusGrant.objects.get(pk=object_id), form.cleaned_data["reason"]
+        call = services.decline_grant if grant.status == GrantStatus.OFFERED else services.surrender_grant
+        return self._do(
+            request,
+            object_id,
+            lambda: call(grant.pk, at=utc_now(), reason=reason, actor=acting_user(request)),
+            "The bonus is given up.",
+        )
+
+    @action(
+        description="Pause",
+        permissions=[ACT_PERMISSION],
+        icon="pause",
+        dialog=reason_dialog("Pause the bonus", "Bets do not count while it is paused. Its time goes on.", submit="Pause"),
+    )
+    def pause(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        reason = form.cleaned_data["reason"]
+        return self._do(
+            request,
+            object_id,
+            lambda: services.pause_grant(int(object_id), at=utc_now(), actor=acting_user(request), reason=reason),
+            "The bonus is paused.",
+        )
+
+    @action(
+        description="Resume",
+        permissions=[ACT_PERMISSION],
+        icon="play_arrow",
+        variant=ActionVariant.PRIMARY,
+        dialog=reason_dialog("Resume the bonus", "Bets count again from now on.", submit="Resume"),
+    )
+    def resume(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        reason = form.cleaned_data["reason"]
+        return self._do(
+            request,
+            object_id,
+            lambda: services.resume_grant(int(object_id), at=utc_now(), actor=acting_user(request), reason=reason),
+            "The bonus is active again.",
+        )
+
+    @action(
+        description="Move in queue",
+        permissions=[ACT_PERMISSION],
+        icon="swap_vert",
+        dialog=reason_dialog(
+            "Move it in the queue", "The next of the queue starts when the open one ends.", submit="Move", form_class=MoveForm
+        ),
+    )
+    def move(self, request: HttpRequest, form: MoveForm, object_id: str) -> HttpResponse:
+        data = form.cleaned_data
+        return self._do(
+            request,
+            object_id,
+            lambda: services.move_in_queue(
+                int(object_id), queue_order=data["queue_order"], at=utc_now(), actor=acting_user(request), reason=data["reason"]
+            ),
+            "Its place in the queue is changed.",
+        )
+
+    @action(
+        description="Ask to void",
+        permissions=[REQUEST_VOID_PERMISSION],
+        icon="block",
+        variant=ActionVariant.DANGER,
+        dialog=reason_dialog(
+            "Ask to void the bonus",
+            "Nothing changes until another person approves it; then what is left of the bonus goes back to the house.",
+            submit="Ask",
+            form_class=VoidForm,
+        ),
+    )
+    def ask_void(self, request: HttpRequest, form: VoidForm, object_id: str) -> HttpResponse:
+        data = form.cleaned_data
+        return self._do(
+            request,
+            object_id,
+            lambda: services.request_void(
+                int(object_id), case_id=data["case_id"].strip(), reason=data["reason"], actor=acting_user(request), at=utc_now()
+            ),
+            "Another person has to approve it now.",
+        )
+
+    @action(
+        description="Approve void",
+        permissions=[APPROVE_VOID_PERMISSION],
+        icon="check",
+        variant=ActionVariant.DANGER,
+        dialog=reason_dialog(
+            "Void the bonus", "What is left of it goes back to the house at once.", submit="Void it", form_class=VoidDecisionForm
+        ),
+    )
+    def approve_void(self, request: HttpRequest, form: VoidDecisionForm, object_id: str) -> HttpResponse:
+        return self._decide(request, form, object_id, services.approve_void, "The bonus is voided.")
+
+    @action(
+        description="Reject void",
+        permissions=[APPROVE_VOID_PERMISSION],
+        icon="close",
+        dialog=reason_dialog("Keep the bonus", "The request is rejected; nothing changes.", submit="Reject", form_class=VoidDecisionForm),
+    )
+    def reject_void(self, request: HttpRequest, form: VoidDecisionForm, object_id: str) -> HttpResponse:
+        return self._decide(request, form, object_id, services.reject_void, "The request is rejected; nothing changed.")
+
+    def _decide(self, request: HttpRequest, form: VoidDecisionForm, object_id: str, decision: Any, success: str) -> HttpResponse:
+        note = form.cleaned_data["reason"]
+
+        def decide() -> Any:
+            asked = VoidRequest.objects.filter(grant_id=object_id, status=VoidRequest.Status.PENDING).first()
+            if asked is None:
+                raise ValueError("Nobody asks to void this bonus any more. Reload the page.")
+            return decision(asked.pk, note=note, actor=acting_user(request), at=utc_now())
+
+        return self._do(request, object_id, decide, success)
+
+
+def possible_actions(grant: BonusGrant, viewer_id: int | None) -> set[str]:
+    """Names of the actions that the state of `grant` allows. The services check again, under the lock."""
+    status, possible = GrantStatus(grant.status), set[str]()
     now = utc_now()
-    is_open = grant.status in OPEN_STATUSES
-    return {
-        "grant": grant,
-        "player_link": player_link(grant.player),
-        "status_badge": status_badge(grant.status),
-        "bar": wagering_bar(grant),
-        "percent": wagered_percent(grant),
-        "principal_text": shown_amount(grant.principal, "BONUS", code),
-        "balance_text": shown_amount(grant.balance, "BONUS", code),
-        "wagered_text": wagering_amount(grant.wagered, code),
-        "required_text": wagering_amount(grant.wagering_required, code),
-        "left_text": wagering_amount(grant.wagering_required - grant.wagered, code),
-        "multiple_text": f"{grant.wagering_required / from_minor(grant.principal, code):.2f}".rstrip("0").rstrip(".") + " ×",
-        "max_bet_text": "any stake" if grant.max_bet is None else shown_amount(grant.max_bet, "BONUS", code),
-        "games": grant.eligible_games,
-        "is_open": is_open,
-        "is_due": is_open and grant.expires_at <= now,
-        "account_url": page_url("wallet_account", grant.account_id),
-        "events": [
-            {
-                "event": event,
-                "badge": status_badge(event.to_status),
-                "entry_url": page_url("wallet_entry", event.entry_id) if event.entry_id else "",
-            }
-            for event in grant.events.select_related("actor").order_by("-id")
-        ],
-        "entries": entry_rows(entries),
-        "bets": [
-            {
-                "count": count,
-                "wager": count.wager,
-                "stake": shown_amount(count.wager.stake, "BONUS", code),
-                "counted": wagering_amount(count.counted, code),
-                "before": wagering_amount(count.progress_before, code),
-                "after": wagering_amount(count.progress_after, code),
-                "verdict": badge(count.get_verdict_display(), _VERDICT_TONES.get(count.verdict, "warn")),
-            }
-            for count in bets[:_BETS_A_PAGE]
-        ],
-        "bet_count": counts.order_by()[: _EXACT_COUNT + 1].count(),
-        "bet_count_limit": _EXACT_COUNT,
-        "older_bets": bets[_BETS_A_PAGE - 1].pk if len(bets) > _BETS_A_PAGE else None,
-        "is_first_bets_page": below is counts,
-    }
+    if status in _MAY_BE_CLAIMED and grant.expires_at > now:
+        possible.add("claim")
+    if status in _NOT_CLOSED:
+        possible.add("surrender")
+    if status == GrantStatus.QUEUED:
+        possible.add("move")
+    if status == GrantStatus.PAUSED:
+        possible.add("resume")
+    if status in _MAY_BE_PAUSED:
+        pack = pack_in_force(grant.player.jurisdiction_id, now.date())
+        if pack is not None and pack.pausing_allowed:
+            possible.add("pause")
+    if status in _NOT_CLOSED:
+        pending = VoidRequest.objects.filter(grant=grant, status=VoidRequest.Status.PENDING).first()
+        if pending is None:
+            possible.add("ask_void")
+        elif pending.maker_id != viewer_id:
+            possible |= {"approve_void", "reject_void"}
+    return possible

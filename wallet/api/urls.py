@@ -3,11 +3,13 @@
 from django.urls import path
 
 from . import views
+from .funnel import BonusFunnelView
 
 urlpatterns = [
     path("wallet/entries", views.EntriesView.as_view(), name="wallet-entries"),
     path("wallet/grants", views.GrantsView.as_view(), name="wallet-grants"),
     path("wallet/wagers", views.WagersView.as_view(), name="wallet-wagers"),
     path("wallet/spend", views.SpendView.as_view(), name="wallet-spend"),
+    path("wallet/reports/bonus-funnel", BonusFunnelView.as_view(), name="wallet-bonus-funnel"),
     path("wallet/<str:player_id>/balances", views.BalancesView.as_view(), name="wallet-balances"),
 ]
