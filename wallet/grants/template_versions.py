@@ -24,12 +24,13 @@ from .contributions import smallest_weight, table_of
 CHANGE_PERMISSION = "wallet.change_bonustemplate"
 Base, Kind, OverMaxBet = BonusTemplateVersion.Base, BonusTemplateVersion.Kind, BonusTemplateVersion.OverMaxBet
 
-# the terms: what staff fill in, and what two versions are compared by
-FIELDS = tuple(
-    one.name
+# the terms, by name and by the attribute that holds the plain value: what staff fill in, and what two versions are compared by
+_ATTRIBUTES = {
+    one.name: one.attname
     for one in BonusTemplateVersion._meta.concrete_fields
-    if one.name not in ("id", "template", "number", "acknowledged_multiple", "author", "created_at")
-)
+    if one.name not in ("id", "template", "number", "author", "created_at")
+}
+FIELDS = tuple(name for name in _ATTRIBUTES if name != "acknowledged_multiple")
 _POSITIVE = {
     "amount": "amount",
     "match_percent": "share of the deposit",
@@ -234,8 +235,7 @@ def changed_terms(
     before: BonusTemplateVersion, after: BonusTemplateVersion, markets_before: set[int], markets_after: set[int]
 ) -> dict[str, tuple[Any, Any]]:
     """What differs between two versions: field -> (before, after)."""
-    fields = [BonusTemplateVersion._meta.get_field(name) for name in (*FIELDS, "acknowledged_multiple")]
-    pairs = {one.name: (getattr(before, one.attname), getattr(after, one.attname)) for one in fields}
+    pairs: dict[str, tuple[Any, Any]] = {name: (getattr(before, held), getattr(after, held)) for name, held in _ATTRIBUTES.items()}
     pairs["markets"] = (sorted(markets_before), sorted(markets_after))
     return {name: (old, new) for name, (old, new) in pairs.items() if old != new}
 
@@ -246,6 +246,6 @@ def _market_ids(version: BonusTemplateVersion) -> set[int]:
 
 def _audited(version: BonusTemplateVersion) -> dict[str, Any]:
     """The terms as plain values for the audit trail."""
-    values = {name: getattr(version, BonusTemplateVersion._meta.get_field(name).attname) for name in (*FIELDS, "acknowledged_multiple")}
+    values = {name: getattr(version, held) for name, held in _ATTRIBUTES.items()}
     plain = {name: format(value.normalize(), "f") if isinstance(value, Decimal) else value for name, value in values.items()}
     return {"version": version.number, **plain, "markets": list(version.markets.order_by("code").values_list("code", flat=True))}

@@ -1,5 +1,7 @@
 """What a bonus promises: templates in versions, and the tables that say how much a bet counts."""
 
+from typing import Any
+
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -7,7 +9,7 @@ from django.db.models import F, Q
 
 from loyalty_site.common.models.history import ChangeHistory
 
-_SHARE = {"max_digits": 9, "decimal_places": 6}
+_SHARE: Any = {"max_digits": 9, "decimal_places": 6}
 
 
 class Product(models.TextChoices):
