@@ -12,8 +12,8 @@ SCOPES = {
     "imports:write": "Upload files and read the state of imports",
     "batch:run": "Start metrics, segments and reward evaluation for chosen players",
     "rewards:read": "Read reward decisions",
-    "wallet:read": "Read balances, entries and grants",
-    "wallet:write": "Add points and bonuses, spend",
+    "wallet:read": "Read balances, entries, grants and pay-outs",
+    "wallet:write": "Add points and bonuses, spend, confirm pay-outs",
     "wagers:write": "Report wagers for wagering progress",
     "analytics:read": "Read dashboard figures, reward history and ledger history",
 }
