@@ -51,11 +51,13 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class PostResult:
-    """Outcome of a bulk credit. `by_unit` holds the posted amounts: "LP", "RP", "TICKET", and "BONUS EUR" per currency."""
+    """Outcome of a bulk credit. `by_unit` holds the posted amounts: "LP", "RP", "TICKET", and "BONUS EUR" per currency. `waiting` lines
+    of points became pending lots, which are posted when their time comes."""
 
     posted: int
     duplicates: int
     by_unit: dict[str, Decimal] = field(default_factory=dict)
+    waiting: int = 0
 
 
 def money_unit(unit: str, currency: str) -> str:
