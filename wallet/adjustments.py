@@ -13,13 +13,14 @@ from django.db.models.functions import Abs
 from loyalty_site.common import audit
 from loyalty_site.common.clock import require_utc
 from loyalty_site.common.money import from_minor
-from players.models import Exclusion, Player
-from players.selectors import protection_columns
+from players.models import Player
 
 from . import ledger
 from .errors import AdjustmentRefused, InsufficientFunds, InvalidPosting, UnknownPlayer
 from .models import Account, AdjustmentRequest, Entry, House, Unit
 from .postings import add_bonus, check_requirement, signed_minor, take
+from .points.credits import credit
+from .protection import refuse_under_protection
 from .values import ADJUSTMENT_SOURCE, Source, money_unit, shown
 
 REQUEST_PERMISSION = "wallet.adjust_wallet"
@@ -95,7 +96,7 @@ def check_adjustment(
     if not Player.objects.filter(pk=player_id).exists():
         raise UnknownPlayer(f"there is no player with id {player_id}")
     if minor > 0:
-        _refuse_under_protection(player_id, at)
+        refuse_under_protection(player_id, at, AdjustmentRefused)
     _refuse_repetition(player_id, unit, currency, minor, reason, maker, at)
     alone = _posted_alone(player_id, unit, currency, maker, at)
     needs_second = from_minor(abs(minor) + alone, money_unit(unit, currency)) >= config.ADJUSTMENT_SECOND_FROM_AMOUNT
@@ -150,17 +151,6 @@ def _refuse_repetition(player_id: int, unit: str, currency: str, minor: int, rea
         raise AdjustmentRefused(
             f"you asked for the very same adjustment a moment ago: it is adjustment {same.pk}; "
             "if you mean a second one, say so in the reason"
-        )
-
-
-def _refuse_under_protection(player_id: int, at: datetime) -> None:
-    """What no reward may pass, no correction passes either: nothing is given under an exclusion, a cool-off or a harm flag."""
-    protection = protection_columns([player_id], at)
-    kind = str(protection.exclusion_kind[0])
-    if kind or protection.harm_flag[0]:
-        why = f"exclusion ({Exclusion.Kind(kind).label.lower()})" if kind else "harm flag"
-        raise AdjustmentRefused(
-            f"nothing may be given to this player now: {why} in force. Taking away is possible; a wrong entry is taken back by reversing it"
         )
 
 
@@ -221,7 +211,7 @@ def _post(request: AdjustmentRequest, *, checker: User | None, note: str, at: da
 
 def _move(request: AdjustmentRequest, at: datetime) -> Entry:
     if request.amount > 0:
-        _refuse_under_protection(request.player_id, at)
+        refuse_under_protection(request.player_id, at, AdjustmentRefused)
     source = Source(ADJUSTMENT_SOURCE, str(request.pk))
     if request.unit == Unit.BONUS and request.amount > 0:
         assert request.wagering_required is not None and request.expires_at is not None  # noqa: PT018 - checked when requested
@@ -243,7 +233,7 @@ def _move(request: AdjustmentRequest, at: datetime) -> Entry:
     posting = ledger.Posting(
         request.player_id, request.unit, request.currency, request.amount, House.MANUAL, source, at, request.reason, request.maker_id
     )
-    return take(posting) if request.amount < 0 else ledger.post(posting)[0]
+    return take(posting) if request.amount < 0 else credit(posting)
 
 
 def _decide(request: AdjustmentRequest, checker: User | None, note: str, at: datetime) -> None:

@@ -1,9 +1,11 @@
 """Single movements: points, bonuses, spending, reversals. Each is one transaction and has one permanent source."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Literal
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -12,10 +14,15 @@ from loyalty_site.common import audit
 from loyalty_site.common.clock import require_utc
 
 from . import ledger
-from .errors import CannotReverse, IdempotencyConflict, InsufficientFunds, InvalidPosting
-from .grants import EXPIRED, NO_WAGERING, Closing, close_grants
-from .locks import lock_account, lock_bonus_account, lock_open_grants
-from .models import OPEN_STATUSES, Account, BonusGrant, Entry, GrantEvent, GrantMovement, GrantStatus, House, Unit
+from .errors import CannotReverse, IdempotencyConflict, InvalidPosting
+from .bonus.terms import Terms
+from .grants import offers
+from .grants.debits import check_reversible, return_to_grants, take_from_grants
+from .locks import lock_bonus_of_players
+from .models import MONEY_UNITS, BonusGrant, Entry, House, Lot, Unit
+from .points import credits
+from .points.debits import take_points
+from .points.reversals import reverse_points
 from .values import GRANT_SOURCE, Source, exact_minor, positive_minor, shown
 
 _SIX_PLACES = Decimal("0.000001")
@@ -32,16 +39,23 @@ def add_points(
     reason: str = "",
     actor: User | None = None,
     house: str = House.REWARDS,
-) -> Entry:
-    """Credit LP, RP or TICKET. The same source and content again returns the first entry.
+    pending_until: datetime | Literal["event"] | None = None,
+) -> Entry | Lot:
+    """Credit LP, RP or TICKET: a lot with an end by the unit's points policy. The same source and content again returns the first entry.
 
+    With `pending_until` the points wait for that time, or ("event") for `release_pending`; where the policy makes points wait, those of the
+    house codes `rewards` and `game` wait for its hours. What waits is a pending lot without an entry, which is returned instead.
     Raises InvalidPosting, UnknownPlayer, IdempotencyConflict.
     """
     if unit == Unit.BONUS:
         raise InvalidPosting("bonus money comes with terms; use add_bonus")
     minor = positive_minor(amount, unit, "")
-    entry, _ = ledger.post(_posting(player_id, unit, "", minor, house, source, at, reason, actor))
-    return entry
+    posting = _posting(player_id, unit, "", minor, house, source, at, reason, actor)
+    if pending_until is None:
+        return credits.credit_or_keep(posting)
+    if pending_until == "event":
+        return credits.add_pending(posting, None)
+    return credits.add_pending(posting, require_utc(pending_until, "pending_until"))
 
 
 def add_bonus(
@@ -59,49 +73,70 @@ def add_bonus(
     actor: User | None = None,
     house: str = House.REWARDS,
 ) -> BonusGrant:
-    """Credit bonus money as a grant of its own. `wagering_required` is the amount to wager in units of the currency (not a multiple);
-    0 completes the grant at once and releases it to cash.
+    """Give bonus money as a grant of its own. `wagering_required` is the amount to wager in units of the currency (not a multiple);
+    0 completes the grant at once and releases it to cash. While another casino bonus of the player is open the grant is queued: its money
+    is credited, and its time begins, when its turn comes.
 
     Raises InvalidPosting, UnknownPlayer, IdempotencyConflict.
     """
-    at = require_utc(at)
-    grant = BonusGrant(
+    at, expires_at = require_utc(at), require_utc(expires_at, "expires_at")
+    if expires_at <= at:
+        raise InvalidPosting(f"expires_at {expires_at:%Y-%m-%d %H:%M} UTC must lie after the posting at {at:%Y-%m-%d %H:%M} UTC")
+    principal = positive_minor(amount, Unit.BONUS, currency)
+    posting = _posting(player_id, Unit.BONUS, currency, principal, house, source, at, reason, actor)
+    terms = plain_terms(
+        check_requirement(wagering_required),
+        None if max_bet is None else positive_minor(max_bet, Unit.BONUS, currency),
+        _games(eligible_games),
+        expires_at - at,
+    )
+    draft = offers.Draft(
         player_id=player_id,
         currency=currency,
-        principal=positive_minor(amount, Unit.BONUS, currency),
-        wagering_required=check_requirement(wagering_required),
-        max_bet=None if max_bet is None else positive_minor(max_bet, Unit.BONUS, currency),
-        eligible_games=_games(eligible_games),
-        status=GrantStatus.ACTIVE,
-        offered_at=at,
-        activated_at=at,
-        expires_at=require_utc(expires_at, "expires_at"),
-        source_type=source.type,
-        source_ref=source.ref,
-        source_sub=source.sub,
+        terms=terms,
+        principal=principal,
+        source=source,
+        at=at,
+        house=posting.house,
+        ends_at=expires_at,
+        reason=reason,
+        actor_id=posting.actor_id,
     )
-    if grant.expires_at <= at:
-        raise InvalidPosting(f"expires_at {grant.expires_at:%Y-%m-%d %H:%M} UTC must lie after the posting at {at:%Y-%m-%d %H:%M} UTC")
-    grant.balance = grant.principal
-    with transaction.atomic():
-        entry, created = ledger.post(_posting(player_id, Unit.BONUS, currency, grant.principal, house, source, at, reason, actor))
-        if not created:
-            return _same_grant(grant, source)
-        grant.account_id = entry.account_id
-        grant.save(force_insert=True)
-        GrantMovement.objects.create(grant=grant, entry=entry, amount=entry.amount)
-        GrantEvent.objects.create(
-            grant=grant,
-            to_status=GrantStatus.ACTIVE,
-            cause=f"credited by {source.type} {source.ref}",
-            entry=entry,
-            actor_id=_id(actor),
-            occurred_at=at,
-        )
-        if grant.wagering_required == 0:
-            close_grants([grant.pk], NO_WAGERING, at=at, actor_id=_id(actor))
-            grant.refresh_from_db()
-    return grant
+    return offers.make(draft, same=lambda stored: _same(stored, draft, expires_at))
+
+
+def plain_terms(requirement: Decimal, max_bet: int | None, games: Sequence[str], lasts: timedelta) -> Terms:
+    """The terms of a bonus without a template, in the one form in which they are stored; `bulk` writes the same in SQL."""
+    exact = Decimal(format(requirement.normalize(), "f"))
+    return Terms(requirement=exact, max_bet=max_bet, eligible_games=tuple(games), wagering_seconds=math.ceil(lasts.total_seconds()))
+
+
+def _same(stored: BonusGrant, asked: offers.Draft, expires_at: datetime) -> bool:
+    """Whether a stored grant is what is asked for again. Its time may have begun later than asked, after waiting in the queue."""
+    if stored.template_version_id is not None:
+        return False
+    terms = Terms.from_json(stored.terms)
+    was = {
+        "amount": shown(stored.principal, Unit.BONUS, stored.currency),
+        "wagering_required": terms.requirement,
+        "max_bet": terms.max_bet,
+        "eligible_games": list(terms.eligible_games),
+        "expires_at": terms.wagering_seconds,
+    }
+    now = {
+        "amount": shown(asked.principal, Unit.BONUS, asked.currency),
+        "wagering_required": asked.terms.requirement,
+        "max_bet": asked.terms.max_bet,
+        "eligible_games": list(asked.terms.eligible_games),
+        "expires_at": math.ceil((expires_at - stored.offered_at).total_seconds()),
+    }
+    for name, value in was.items():
+        if value != now[name]:
+            raise IdempotencyConflict(
+                f"source {asked.source} already made bonus grant {stored.pk} with {name} {value}, now asked: {now[name]}. "
+                "Use a new source for a new bonus."
+            )
+    return True
 
 
 def spend(
@@ -126,30 +161,17 @@ def spend(
 
 
 def take(posting: ledger.Posting) -> Entry:
-    """Post a debit. On a bonus account it is shared out over the open grants, earliest expiry first."""
-    if posting.unit != Unit.BONUS:
-        entry, _ = ledger.post(posting)
-        return entry
-    with transaction.atomic():
-        account = lock_bonus_account(posting.player_id, posting.currency)
-        if account is not None:
-            _expire_due(account, posting.at)
-        entry, created = ledger.post(posting)
-        if created and account is not None:
-            _share_out(entry, lock_open_grants(account))
-    return entry
-
-
-def _expire_due(account: Account, at: datetime) -> None:
-    """Close what has expired but was not swept yet, so that nobody spends it."""
-    due = BonusGrant.objects.filter(player_id=account.player_id, account=account, status__in=OPEN_STATUSES, expires_at__lte=at)
-    close_grants(list(due.values_list("pk", flat=True)), EXPIRED, at=at, only_due=True)
+    """Post a debit. Of bonus money it is shared out over the open grants, earliest expiry first."""
+    if posting.unit == Unit.BONUS:
+        return take_from_grants(posting)
+    return take_points(posting)
 
 
 def reverse_entry(entry_id: int, *, source: Source, at: datetime, reason: str, actor: User | None) -> Entry:
     """Take an entry back by a new one with the opposite amount and the same house code.
 
-    Reversing the credit of a bonus closes its grant as REVERSED; reversing a spend of bonus money returns it to the same grants.
+    Points that were spent return to the lots they came from (`PointsPolicy.restore` for those that have ended since); of a credit of points
+    what was used already becomes a debt that the next credits pay. Reversing the credit of a bonus closes its grant as REVERSED; reversing a spend of bonus money returns it to the same grants.
     Raises CannotReverse (a reversal, a closing of a grant, already reversed, grant closed meanwhile), InsufficientFunds (the player
     has used it), IdempotencyConflict, InvalidPosting. Nothing has moved then.
     """
@@ -167,14 +189,14 @@ def reverse_entry(entry_id: int, *, source: Source, at: datetime, reason: str, a
     posting = replace(posting, reversal_of_id=original.pk)
     with transaction.atomic():
         if account.unit == Unit.BONUS:
-            lock_account(account.pk)
+            lock_bonus_of_players([account.player_id])
         existing = ledger.find(source)
         if existing is None and account.unit == Unit.BONUS:
-            _check_grants_of(original)
-        entry, created = ledger.post(posting)
+            check_reversible(original)
+        entry, created = ledger.post(posting) if account.unit in MONEY_UNITS else reverse_points(original, posting)
         if created:
             if account.unit == Unit.BONUS:
-                _return_to_grants(original, entry, actor)
+                return_to_grants(original, entry, posting.actor_id)
             audit.record(
                 "wallet.entry_reversed",
                 entry,
@@ -185,57 +207,6 @@ def reverse_entry(entry_id: int, *, source: Source, at: datetime, reason: str, a
                 reason=reason,
             )
     return entry
-
-
-def _check_grants_of(original: Entry) -> None:
-    """Every grant that the entry touched must be open, and still hold what is to be taken from it."""
-    for movement in original.movements.select_related("grant"):
-        grant = movement.grant
-        if grant.status not in OPEN_STATUSES:
-            raise CannotReverse(f"bonus grant {grant.pk} is {grant.get_status_display().lower()}; its money is no longer in the wallet")
-        if grant.balance < movement.amount:
-            raise InsufficientFunds(
-                f"bonus grant {grant.pk} has {shown(grant.balance, Unit.BONUS, grant.currency)} left "
-                f"of {shown(movement.amount, Unit.BONUS, grant.currency)}"
-            )
-
-
-def _return_to_grants(original: Entry, entry: Entry, actor: User | None) -> None:
-    for movement in original.movements.select_related("grant").order_by("grant_id"):
-        grant = movement.grant
-        GrantMovement.objects.create(grant=grant, entry=entry, amount=-movement.amount)
-        grant.balance -= movement.amount
-        grant.save(update_fields=["balance"])
-        if movement.amount > 0:  # the entry was the grant's credit
-            closing = Closing(GrantStatus.REVERSED, original.house, "reverse", f"credit reversed by {entry.source_type} {entry.source_ref}")
-            close_grants([grant.pk], closing, at=entry.occurred_at, actor_id=_id(actor))
-
-
-def _share_out(entry: Entry, grants: Sequence[BonusGrant]) -> None:
-    """Distribute a debit over the grants in their order. The account's balance covered it, so the grants do too."""
-    rest = -entry.amount
-    for grant in grants:
-        part = min(rest, grant.balance)
-        if part:
-            GrantMovement.objects.create(grant=grant, entry=entry, amount=-part)
-            grant.balance -= part
-            grant.save(update_fields=["balance"])
-            rest -= part
-    if rest:
-        raise AssertionError(f"account {entry.account_id} holds {rest} minor units that belong to no open grant; run reconcile")
-
-
-def _same_grant(asked: BonusGrant, source: Source) -> BonusGrant:
-    stored = BonusGrant.objects.filter(source_ref=source.ref, source_type=source.type, source_sub=source.sub).first()
-    if stored is None:
-        raise IdempotencyConflict(f"source {source} was already posted, but not as a bonus; use a new source")
-    for name in ("wagering_required", "max_bet", "eligible_games", "expires_at"):
-        if getattr(stored, name) != getattr(asked, name):
-            raise IdempotencyConflict(
-                f"source {source} already made bonus grant {stored.pk} with {name} {getattr(stored, name)}, now asked: "
-                f"{getattr(asked, name)}. Use a new source for a new bonus."
-            )
-    return stored
 
 
 def check_requirement(amount: Decimal) -> Decimal:
