@@ -13,6 +13,7 @@ from wallet.values import money_unit
 from .bonus_checks import MONEY_CHECKS, STORY_CHECKS
 from .guards import check_guards
 from .ledger_checks import IN_RANGE, LEDGER_CHECKS, SIDES
+from .points_checks import LOTS_SUBJECT, POINTS_CHECKS
 from .replay import replay
 from .report import Check, ReconcileReport, SideSum, difference_of
 
@@ -31,10 +32,11 @@ SUBJECTS = {
     "counts": f"SELECT count(*) FROM wallet_wagercount AS counts {_OF_GRANT.format('counts')}",
     "events": f"SELECT count(*) FROM wallet_wagerevent WHERE {_PLAYERS}",
     "status events": f"SELECT count(*) FROM wallet_grantevent AS event {_OF_GRANT.format('event')}",
+    "lots": LOTS_SUBJECT,
     "payouts": f"SELECT count(*) FROM wallet_payoutinstruction WHERE {_PLAYERS}",
 }
 
-QUICK_CHECKS: tuple[Check, ...] = (*LEDGER_CHECKS, *MONEY_CHECKS)
+QUICK_CHECKS: tuple[Check, ...] = (*LEDGER_CHECKS, *MONEY_CHECKS, *POINTS_CHECKS)
 ALL_CHECKS: tuple[Check, ...] = (*QUICK_CHECKS, *STORY_CHECKS)
 
 _ONE_EFFECT = """
