@@ -112,6 +112,8 @@ def refusal(item: CatalogueItem, buyer: Buyer, quantity: int, at: datetime) -> R
 def _not_on_offer(item: CatalogueItem, at: datetime) -> Refusal | None:
     if not item.is_active:
         return Refusal("inactive", f"{item.name} is not offered any more")
+    if item.bonus_template is not None and not item.bonus_template.is_active:
+        return Refusal("template-inactive", f"the bonus behind {item.name} is switched off")
     if item.valid_from is not None and at < item.valid_from:
         return Refusal("not-yet-valid", f"{item.name} is offered from {item.valid_from:%Y-%m-%d %H:%M} UTC")
     if item.valid_to is not None and at >= item.valid_to:
