@@ -112,7 +112,7 @@ def offer_bonus(
 
 
 def claim_grant(
-    grant_id: int, *, at: datetime, deposit: Decimal | None = None, deposit_ref: str = "", actor: User | None = None
+    grant_id: int, *, at: datetime, deposit: Decimal | None = None, deposit_ref: str = "", actor: User | None = None, reason: str = ""
 ) -> BonusGrant:
     """Take up an offer. A deposit, where the bonus needs one, sets its amount and what has to be wagered. Active at once, or queued.
 
@@ -139,7 +139,7 @@ def claim_grant(
             states.check(Status.OFFERED, Status.QUEUED)
             _tell(grant, Status.OFFERED, "claimed; another bonus of the product comes first", at, _id(actor), _content(grant))
         queue.start_next([grant.player_id], at=at)
-        queue.record("wallet.grant_claimed", grant, Status.OFFERED, at=at, actor=actor, reason="")
+        queue.record("wallet.grant_claimed", grant, Status.OFFERED, at=at, actor=actor, reason=reason)
         return grant
 
     grant = _once_more_if_beaten(claim)

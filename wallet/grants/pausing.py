@@ -25,7 +25,7 @@ def pause_grant(grant_id: int, *, at: datetime, reason: str, actor: User | None 
     at = require_utc(at)
     with transaction.atomic():
         grant = locked_grant(grant_id)
-        if not _pausing_allowed(grant.player_id, at):
+        if not pausing_allowed(grant.player_id, at):
             raise GrantRefused("the rules of the player's market do not allow to pause a bonus")
         if grant.expires_at <= at:
             raise GrantRefused(f"the time of bonus grant {grant_id} was up at {grant.expires_at:%Y-%m-%d %H:%M} UTC")
@@ -67,7 +67,7 @@ def _move(grant: BonusGrant, after: Status, verb: str, at: datetime, reason: str
     return grant
 
 
-def _pausing_allowed(player_id: int, at: datetime) -> bool:
+def pausing_allowed(player_id: int, at: datetime) -> bool:
     """By the rules in force in the player's market; a player of no market has those of the market "*", if there are any."""
     packs = packs_in_force(at.date())
     market = Player.objects.values_list("jurisdiction_id", flat=True).get(pk=player_id)

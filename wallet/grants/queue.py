@@ -191,7 +191,7 @@ def activate_waiting(*, at: datetime, lower_id: int, upper_id: int, chunk_size: 
         last = players[-1]
 
 
-def move_in_queue(grant_id: int, queue_order: int, *, at: datetime, actor: User) -> BonusGrant:
+def move_in_queue(grant_id: int, queue_order: int, *, at: datetime, actor: User, reason: str = "") -> BonusGrant:
     """Give a queued grant another place: lower goes first, then the earlier end of waiting. Raises GrantRefused."""
     require_permission(actor, ACT_PERMISSION)
     if isinstance(queue_order, bool) or not isinstance(queue_order, int) or abs(queue_order) > _LARGEST_INT:
@@ -212,6 +212,7 @@ def move_in_queue(grant_id: int, queue_order: int, *, at: datetime, actor: User)
             actor=actor,
             before={"queue_order": before},
             after={"queue_order": queue_order},
+            reason=reason,
         )
     return grant
 
