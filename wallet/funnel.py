@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.db import connection
 from django.db.models import TextChoices
@@ -176,7 +177,7 @@ def bonus_funnel(question: Question) -> Funnel:
     by_label: dict[tuple[str, str], Line] = {}
     for key, sums in rows:
         name = labels.get(key, (key or "", key or "none"))
-        line = Line(*name, **sums)
+        line = Line(key=name[0], label=name[1], **sums)
         by_label[name] = line if name not in by_label else added(by_label[name], line)
     lines = (
         sorted(by_label.values(), key=lambda line: line.key)
@@ -199,7 +200,7 @@ def _add(one: Count, other: Count) -> Count:
     return Count(one.bonuses + other.bonuses, one.amount + other.amount)
 
 
-def _parameters(question: Question) -> dict[str, object]:
+def _parameters(question: Question) -> dict[str, Any]:
     return {
         "from": day_start(question.first),
         "to": day_start(question.last + timedelta(days=1)),

@@ -20,7 +20,7 @@ from players.models import Jurisdiction, Player, Segment
 from wallet.funnel import MEASURES, Funnel, FunnelError, Group, Line, Question, bonus_funnel
 from wallet.models import BonusTemplate
 
-from .grant_export import EXPORT_PERMISSION, stream_csv, xlsx_file
+from .grant_export import EXPORT_PERMISSION, csv_download, csv_lines, xlsx_file
 from .parts import page_url
 
 VIEW_PERMISSION = "wallet.view_bonusgrant"
@@ -163,16 +163,16 @@ class FunnelExport(StaffPage):
         name = f"bonus-funnel-{question.currency}-{question.first}-{question.last}.{kind}"
         columns, rows = export_columns(question), export_rows(report)
         if kind == "csv":
-            return stream_csv(name, columns, rows)  # type: ignore[return-value] # a sibling class
+            return csv_download(name, csv_lines(columns, rows))  # type: ignore[return-value] # a sibling class
         return xlsx_file(name, [("Bonus funnel", columns, rows)])  # type: ignore[return-value] # a sibling class
 
 
 def _url(question: Question, **change: Any) -> str:
     """The query of the page for a changed question."""
     asked = replace(question, **change)
-    pairs = [
-        ("first", asked.first),
-        ("last", asked.last),
+    pairs: list[tuple[str, str]] = [
+        ("first", f"{asked.first}"),
+        ("last", f"{asked.last}"),
         ("currency", asked.currency),
         ("group", str(asked.group)),
         ("template", asked.template),
@@ -220,6 +220,7 @@ def funnel_page(report: Funnel) -> dict[str, Any]:
         "rows": [_row(line, code) for line in report.lines],
         "total_row": _row(total, code),
         "group_label": question.group.label,
+        "columns": [label for _, label in OUTCOMES],
     }
 
 
@@ -256,11 +257,11 @@ def _tiles(report: Funnel) -> list[dict[str, str]]:
         {"label": "Offered", "figure": f"{total.offered.bonuses:,}", "note": amount(total.offered.amount, code)},
         {"label": "Completed", "figure": f"{total.completed.bonuses:,}", "note": f"{_per_cent(total.completion_rate)} of those that ended"},
         {
-            "label": "Turned real by wagering",
+            "label": "Turned real",
             "figure": amount(total.turned_real.amount, code),
-            "note": f"{total.turned_real.bonuses:,} bonuses",
+            "note": f"by wagering, {total.turned_real.bonuses:,} bonuses",
         },
-        {"label": "Free of wagering", "figure": amount(total.free.amount, code), "note": f"{total.free.bonuses:,} bonuses"},
+        {"label": "Free", "figure": amount(total.free.amount, code), "note": f"nothing to wager, {total.free.bonuses:,} bonuses"},
         {"label": "Cost", "figure": amount(total.cost, code), "note": f"{_per_cent(total.cost_share)} of what was activated"},
         {"label": "Still open", "figure": amount(total.active.amount, code), "note": f"on {total.active.bonuses:,} bonuses"},
     ]

@@ -1,5 +1,6 @@
 """Bonus grants: the list, the page of one, and what staff may do to it for a player."""
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -16,21 +17,20 @@ from loyalty_site.common.admin.base import ViewOnlyAdmin
 from loyalty_site.common.admin.display import DASH
 from loyalty_site.common.admin.filters import UtcDateRangeFilter
 from loyalty_site.common.clock import utc_now
-from players.selectors import pack_in_force
 from wallet import services
+from wallet.grants.pausing import pausing_allowed
+from wallet.grants.queue import ACT_PERMISSION
+from wallet.grants.voids import APPROVE_PERMISSION as APPROVE_VOID_PERMISSION
+from wallet.grants.voids import REQUEST_PERMISSION as REQUEST_VOID_PERMISSION
 from wallet.models import OPEN_STATUSES, WAITING_STATUSES, BonusGrant, GrantStatus, VoidRequest
 
 from .funnel import FunnelExport, FunnelPage
 from .grant_export import EXPORT_PERMISSION, ExplanationExport
 from .grant_filters import CurrencyFilter, EndsFilter, FlagFilter, StateFilter, TemplateFilter
-from .grant_forms import ClaimForm, MoveForm, VoidDecisionForm, VoidForm
+from .grant_forms import ClaimForm, EventReasonForm, MoveForm, VoidDecisionForm, VoidForm
 from .grant_page import grant_page, status_badge, wagering_bar
 from .parts import PlayerSearchMixin, player_link, right, shown_amount
 
-ACT_PERMISSION = "wallet.act_for_player"
-REQUEST_VOID_PERMISSION = "wallet.request_void"
-APPROVE_VOID_PERMISSION = "wallet.approve_void"
-_MAY_BE_CLAIMED = (GrantStatus.OFFERED,)
 _MAY_BE_PAUSED = (GrantStatus.ACTIVE, GrantStatus.WAGERING)
 _NOT_CLOSED = WAITING_STATUSES + OPEN_STATUSES
 
@@ -107,15 +107,15 @@ class BonusGrantAdmin(PlayerSearchMixin, ViewOnlyAdmin):
 
     @display(description="Wagered")
     def shown_progress(self, grant: BonusGrant) -> SafeString:
-        return wagering_bar(grant)
+        return wagering_bar(grant) if grant.wagering_required else right(DASH)
 
     @display(description="Expires (UTC)", ordering="expires_at")
     def shown_expiry(self, grant: BonusGrant) -> str:
         return f"{grant.expires_at:%Y-%m-%d %H:%M}"
 
-    @display(description="Created (UTC)", ordering="id")
+    @display(description="Created", ordering="id")
     def shown_created(self, grant: BonusGrant) -> str:
-        return f"{grant.offered_at:%Y-%m-%d %H:%M}"
+        return f"{grant.offered_at:%Y-%m-%d}"
 
     # the page of one
 
@@ -181,7 +181,10 @@ class BonusGrantAdmin(PlayerSearchMixin, ViewOnlyAdmin):
         permissions=[ACT_PERMISSION],
         icon="undo",
         dialog=reason_dialog(
-            "Give the bonus up for the player", "What is left of it and what was won with it is forfeited.", submit="Give it up"
+            "Give the bonus up for the player",
+            "What is left of it and what was won with it is forfeited.",
+            submit="Give it up",
+            form_class=EventReasonForm,
         ),
     )
     def surrender(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
@@ -198,7 +201,9 @@ class BonusGrantAdmin(PlayerSearchMixin, ViewOnlyAdmin):
         description="Pause",
         permissions=[ACT_PERMISSION],
         icon="pause",
-        dialog=reason_dialog("Pause the bonus", "Bets do not count while it is paused. Its time goes on.", submit="Pause"),
+        dialog=reason_dialog(
+            "Pause the bonus", "Bets do not count while it is paused. Its time goes on.", submit="Pause", form_class=EventReasonForm
+        ),
     )
     def pause(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
         reason = form.cleaned_data["reason"]
@@ -214,7 +219,7 @@ class BonusGrantAdmin(PlayerSearchMixin, ViewOnlyAdmin):
         permissions=[ACT_PERMISSION],
         icon="play_arrow",
         variant=ActionVariant.PRIMARY,
-        dialog=reason_dialog("Resume the bonus", "Bets count again from now on.", submit="Resume"),
+        dialog=reason_dialog("Resume the bonus", "Bets count again from now on.", submit="Resume", form_class=EventReasonForm),
     )
     def resume(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
         reason = form.cleaned_data["reason"]
@@ -292,7 +297,7 @@ class BonusGrantAdmin(PlayerSearchMixin, ViewOnlyAdmin):
         note = form.cleaned_data["reason"]
 
         def decide() -> Any:
-            asked = VoidRequest.objects.filter(grant_id=object_id, status=VoidRequest.Status.PENDING).first()
+            asked = VoidRequest.objects.filter(grant_id=int(object_id), status=VoidRequest.Status.PENDING).first()
             if asked is None:
                 raise ValueError("Nobody asks to void this bonus any more. Reload the page.")
             return decision(asked.pk, note=note, actor=acting_user(request), at=utc_now())
@@ -300,11 +305,10 @@ class BonusGrantAdmin(PlayerSearchMixin, ViewOnlyAdmin):
         return self._do(request, object_id, decide, success)
 
 
-def possible_actions(grant: BonusGrant, viewer_id: int | None) -> set[str]:
-    """Names of the actions that the state of `grant` allows. The services check again, under the lock."""
+def acts_for_player(grant: BonusGrant, now: datetime) -> set[str]:
+    """Names of what staff can do for the player at `now`, by the state of `grant`."""
     status, possible = GrantStatus(grant.status), set[str]()
-    now = utc_now()
-    if status in _MAY_BE_CLAIMED and grant.expires_at > now:
+    if status == GrantStatus.OFFERED and grant.expires_at > now:
         possible.add("claim")
     if status in _NOT_CLOSED:
         possible.add("surrender")
@@ -312,11 +316,15 @@ def possible_actions(grant: BonusGrant, viewer_id: int | None) -> set[str]:
         possible.add("move")
     if status == GrantStatus.PAUSED:
         possible.add("resume")
-    if status in _MAY_BE_PAUSED:
-        pack = pack_in_force(grant.player.jurisdiction_id, now.date())
-        if pack is not None and pack.pausing_allowed:
-            possible.add("pause")
-    if status in _NOT_CLOSED:
+    if status in _MAY_BE_PAUSED and grant.expires_at > now and pausing_allowed(grant.player_id, now):
+        possible.add("pause")
+    return possible
+
+
+def possible_actions(grant: BonusGrant, viewer_id: int | None) -> set[str]:
+    """Names of the actions that the state of `grant` allows. The services check again, under the lock."""
+    possible = acts_for_player(grant, utc_now())
+    if grant.status in _NOT_CLOSED:
         pending = VoidRequest.objects.filter(grant=grant, status=VoidRequest.Status.PENDING).first()
         if pending is None:
             possible.add("ask_void")

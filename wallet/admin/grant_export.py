@@ -20,22 +20,19 @@ from loyalty_site.common.admin.actions import StaffPage, acting_user
 from loyalty_site.common.clock import utc_now
 from loyalty_site.common.money import from_minor
 from players.imports.export import neutralise
+from wallet.activity.explain import COLUMNS as BET_COLUMNS
+from wallet.activity.explain import explain, explained, explanation_csv
 from wallet.bonus.terms import Terms
 from wallet.models import BonusGrant, ContributionTable, Entry, WagerCount
 
 from .entry import source_text
-from .grant_words import rule_words, sentences, terms_table, verdict_words
+from .grant_words import sentences, terms_table
 
 EXPORT_PERMISSION = "wallet.export_bonusgrant"
 _CHUNK = 2_000
 _MOST_SHEET_ROWS = 1_000_000  # what a sheet of Excel holds, rounded down
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
-BET_COLUMNS = (
-    "line", "bet", "kind", "placed_at_utc", "settled_at_utc", "round", "game", "category", "provider", "currency", "stake", "stake_cash",
-    "stake_bonus", "stake_locked", "verdict", "weight", "weight_from", "counted_stake", "counted", "penalty", "progress_before",
-    "progress_after", "required_after", "explanation",
-)  # fmt: skip
 EVENT_COLUMNS = ("time_utc", "from", "to", "cause", "by", "entry")
 MONEY_COLUMNS = ("entry", "time_utc", "pocket", "amount", "other_side", "source", "reason")
 
@@ -77,19 +74,10 @@ def _time(moment: datetime | None) -> str:
 
 def bet_rows(grant: BonusGrant) -> Iterator[list[Any]]:
     """What every bet did, in the order in which it counted."""
-    terms = Terms.from_json(grant.terms)
-    counts = WagerCount.objects.filter(grant=grant).select_related("wager", "settled_by").order_by("id")
-    for number, count in enumerate(counts.iterator(chunk_size=_CHUNK), start=1):
-        wager = count.wager
-        parts = (wager.amount, wager.real_part, wager.bonus_part, wager.locked_part)
-        yield [
-            number, wager.activity_id, wager.get_kind_display(), _time(wager.occurred_at), _time(count.settled_by.occurred_at),
-            wager.round_id, wager.game_code, wager.game_category, wager.provider, wager.currency,
-            *(str(from_minor(minor, wager.currency)) for minor in parts),
-            count.get_verdict_display(), str(count.weight), rule_words(count), str(count.counted_stake), str(count.counted),
-            str(count.penalty), str(count.progress_before), str(count.progress_after), str(count.required_after),
-            verdict_words(count, grant, terms),
-        ]  # fmt: skip
+    for step in explain(grant.pk).iterator(chunk_size=_CHUNK):
+        row = explained(step)
+        cells = [getattr(row, name) for name in BET_COLUMNS]
+        yield [_time(cell) if isinstance(cell, datetime) else cell for cell in cells]
 
 
 def fact_rows(grant: BonusGrant) -> Iterator[list[Any]]:
@@ -153,13 +141,13 @@ class _Echo:
 
 def csv_lines(columns: Row, rows: Iterable[Row]) -> Iterator[str]:
     writer = csv.writer(_Echo())
-    yield "\ufeff" + writer.writerow(columns)  # the mark tells Excel that it is UTF-8
+    yield writer.writerow(columns)
     for row in rows:
         yield writer.writerow([neutralise(cell) for cell in row])
 
 
-def stream_csv(name: str, columns: Row, rows: Iterable[Row]) -> StreamingHttpResponse:
-    response = StreamingHttpResponse(csv_lines(columns, rows), content_type="text/csv; charset=utf-8")
+def csv_download(name: str, lines: Iterable[str]) -> StreamingHttpResponse:
+    response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
@@ -180,7 +168,7 @@ def xlsx_file(name: str, sheets: Iterable[tuple[str, Row, Iterable[Row]]]) -> Fi
 
 
 def _csv_file(grant: BonusGrant) -> HttpResponse:
-    return stream_csv(file_name(grant, "csv"), BET_COLUMNS, bet_rows(grant))  # type: ignore[return-value] # a sibling class
+    return csv_download(file_name(grant, "csv"), explanation_csv(grant))  # type: ignore[return-value] # a sibling class
 
 
 def _xlsx_file(grant: BonusGrant) -> HttpResponse:

@@ -14,6 +14,18 @@ from loyalty_site.common.admin.actions import ReasonForm
 from wallet.models import BonusGrant
 
 
+class EventReasonForm(ReasonForm):
+    """A reason that becomes part of the status event, which is shorter than the audit trail's."""
+
+    reason = forms.CharField(
+        min_length=3,
+        max_length=250,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autofocus": True}),
+        help_text="Kept with the bonus and in the audit trail. Write what a colleague needs to understand this later.",
+        error_messages={"required": "Give a reason: it is kept with the change."},
+    )
+
+
 class ClaimForm(ReasonForm):
     deposit = forms.DecimalField(
         required=False,

@@ -4,14 +4,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import Q
 from django.utils.safestring import SafeString
 
-from loyalty_site.common.admin.display import badge, duration
+from loyalty_site.common.admin.display import amount, badge, duration
 from loyalty_site.common.admin.display import progress_bar as draw_bar
+from wallet import services
 from wallet.bonus import closing, values
 from wallet.bonus.states import Status
 from wallet.bonus.terms import Terms
+from wallet.grants.queue import queue_position
 from wallet.models import (
     FINAL_STATUSES,
     OPEN_STATUSES,
@@ -119,7 +120,7 @@ def grant_page(grant: BonusGrant, now: datetime, *, bets_before: str = "", verdi
         "terms_rows": terms_table(grant, terms, _table_name(terms)),
         "money_rows": _money_rows(grant),
         "if_completed": _if_completed(grant, terms) if is_open else None,
-        "if_withdrawn": _if_withdrawn(grant, terms) if is_open else None,
+        "if_withdrawn": _if_withdrawn(grant, now) if is_open else None,
         "events": _events(grant),
         "payouts": _payouts(grant),
         "voids": _voids(grant),
@@ -190,16 +191,10 @@ def _queue(grant: BonusGrant) -> dict[str, Any] | None:
     if grant.status != GrantStatus.QUEUED:
         return None
     same = BonusGrant.objects.filter(player_id=grant.player_id, product=grant.product)
-    queue = same.filter(status=GrantStatus.QUEUED)
-    earlier = (
-        Q(queue_order__lt=grant.queue_order)
-        | Q(queue_order=grant.queue_order, expires_at__lt=grant.expires_at)
-        | Q(queue_order=grant.queue_order, expires_at=grant.expires_at, pk__lt=grant.pk)
-    )
     ahead = same.filter(status__in=OPEN_STATUSES).first()
     return {
-        "position": queue.filter(earlier).count() + 1,
-        "length": queue.count(),
+        "position": queue_position(grant),
+        "length": same.filter(status=GrantStatus.QUEUED).count(),
         "ahead": ahead,
         "ahead_url": page_url(ahead, ahead.pk) if ahead else "",
     }
@@ -231,14 +226,24 @@ def _if_completed(grant: BonusGrant, terms: Terms) -> dict[str, Any]:
     }
 
 
-def _if_withdrawn(grant: BonusGrant, terms: Terms) -> dict[str, Any]:
-    """What a withdrawal of cash would cost the player now."""
+def _if_withdrawn(grant: BonusGrant, now: datetime) -> dict[str, Any]:
+    """What a withdrawal of cash would cost the player now: this bonus, and others that would go with it."""
     code = grant.currency
+    lost = services.forfeit_preview(grant.player_id, code, now).lost
+    own = next((loss for loss in lost if loss.grant_id == grant.pk), None)
     return {
-        "forfeits": terms.forfeit_on_withdrawal,
-        "bonus": shown_amount(grant.balance, "BONUS", code),
-        "locked": shown_amount(grant.locked, "BONUS", code),
-        "left": wagering_amount(grant.wagering_required - grant.wagered, code),
+        "own": {
+            "bonus": amount(own.bonus, code),
+            "locked": amount(own.locked, code),
+            "left": wagering_amount(own.wagering_left, code),
+        }
+        if own
+        else None,
+        "others": [
+            {"pk": loss.grant_id, "url": page_url("wallet_bonusgrant", loss.grant_id), "amount": amount(loss.bonus + loss.locked, code)}
+            for loss in lost
+            if loss.grant_id != grant.pk
+        ],
     }
 
 
@@ -318,7 +323,7 @@ def bet_row(count: WagerCount, grant: BonusGrant, terms: Terms) -> dict[str, Any
         "rule": rule_words(count),
         "counted": wagering_amount(count.counted, code),
         "is_zero": not count.counted,
-        "before": wagering_amount(count.progress_before, code),
+        "before": wagering_amount(count.progress_before, code).removesuffix(f" {code}"),
         "after": wagering_amount(count.progress_after, code),
         "required": wagering_amount(count.required_after, code),
         "verdict": badge(count.get_verdict_display(), tone),

@@ -17,9 +17,9 @@ from loyalty_site.common.admin.display import badge
 from loyalty_site.common.admin.filters import UtcDateRangeFilter
 from loyalty_site.common.clock import utc_now
 from wallet import services
+from wallet.grants.voids import APPROVE_PERMISSION
 from wallet.models import VoidRequest
 
-from .grant import APPROVE_VOID_PERMISSION
 from .grant_forms import VoidDecisionForm
 from .grant_page import status_badge as grant_badge
 from .grant_page import wagering_bar
@@ -100,7 +100,7 @@ class VoidRequestAdmin(PlayerSearchMixin, ViewOnlyAdmin):
 
     @action(
         description="Approve",
-        permissions=[APPROVE_VOID_PERMISSION],
+        permissions=[APPROVE_PERMISSION],
         icon="check",
         variant=ActionVariant.DANGER,
         dialog=reason_dialog(
@@ -112,7 +112,7 @@ class VoidRequestAdmin(PlayerSearchMixin, ViewOnlyAdmin):
 
     @action(
         description="Reject",
-        permissions=[APPROVE_VOID_PERMISSION],
+        permissions=[APPROVE_PERMISSION],
         icon="close",
         dialog=reason_dialog("Keep the bonus", "The request is rejected; nothing changes.", submit="Reject", form_class=VoidDecisionForm),
     )
@@ -148,5 +148,5 @@ def void_page(asked: VoidRequest, viewer: User) -> dict[str, Any]:
         "is_pending": is_pending,
         "is_closed": is_pending and grant.closed_at is not None,
         "is_own": is_pending and asked.maker_id == viewer.pk,
-        "may_decide": is_pending and viewer.has_perm(APPROVE_VOID_PERMISSION),
+        "may_decide": is_pending and viewer.has_perm(APPROVE_PERMISSION),
     }

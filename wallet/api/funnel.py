@@ -39,7 +39,7 @@ class FunnelLineSerializer(serializers.Serializer):
     """How many bonuses, and their face value. `active` has what is left on them, `turned_real` and `free` what became cash."""
 
     key = serializers.CharField(allow_blank=True)
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment] # a field of the answer
     offered = CountSerializer()
     waiting = CountSerializer(help_text="Offered and not claimed yet.")
     queued = CountSerializer()
