@@ -1,5 +1,6 @@
 """Replay the logs of all wallets from nothing, and compare with what is stored. Reads only, a few hundred players at a time."""
 
+import json
 from collections.abc import Iterator
 from itertools import groupby
 from operator import itemgetter
@@ -7,8 +8,8 @@ from typing import Any
 
 from django.db import connection
 
+from wallet.activity.load import terms_of
 from wallet.bonus.states import Status
-from wallet.bonus.terms import Terms
 from wallet.bonus.values import Activity, Grant, Kind
 from wallet.grants.contributions import table_of
 from wallet.models import ContributionTable
@@ -23,12 +24,12 @@ _PLAYERS = "SELECT DISTINCT player_id FROM wallet_bonusgrant WHERE player_id >= 
 
 # the first column is the player, the others the fields of what is made of a row
 _GRANTS = """
-SELECT player_id, id, product, currency, status, terms, principal, balance, locked, deposit, wagering_required, wagered, penalties,
+SELECT player_id, id, product, currency, status, terms::text, principal, balance, locked, deposit, wagering_required, wagered, penalties,
        spins_left, open_bets, released, kept, activated_at, expires_at, queue_order, account_id
 FROM wallet_bonusgrant WHERE player_id = ANY(%s) ORDER BY player_id, id
 """
 _STATUSES = """
-SELECT g.player_id, event.log_number, event.grant_id, event.from_status, event.to_status, event.occurred_at, event.detail,
+SELECT g.player_id, event.log_number, event.grant_id, event.from_status, event.to_status, event.occurred_at, event.detail::text,
        entry.seq
 FROM wallet_grantevent AS event JOIN wallet_bonusgrant AS g ON g.id = event.grant_id
 LEFT JOIN wallet_entry AS entry ON entry.id = event.entry_id
@@ -99,12 +100,12 @@ def _chunks(lower_id: int, upper_id: int) -> Iterator[tuple[list[Log], dict[int,
 
 def _grant(columns: list[Any]) -> Grant:
     grant_id, product, currency, status, terms, *amounts = columns
-    return Grant(grant_id, product, currency, Status(status), Terms.from_json(terms), *amounts)
+    return Grant(grant_id, product, currency, Status(status), terms_of(terms), *amounts)
 
 
 def _status(row: tuple[Any, ...]) -> StatusChange:
     _, number, grant_id, before, after, at, detail, entry_seq = row
-    return StatusChange(number, grant_id, Status(before) if before else None, Status(after), at, detail, entry_seq)
+    return StatusChange(number, grant_id, Status(before) if before else None, Status(after), at, json.loads(detail), entry_seq)
 
 
 def _report(player_id: int, row: tuple[Any, ...]) -> Report:

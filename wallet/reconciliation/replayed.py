@@ -98,9 +98,15 @@ class Log:
                 if step.entry_seq is not None and step.entry_seq < moved.entry_seq:
                     place = position + 1
             while place < len(steps) and steps[place].entry_seq is None and _time(steps[place]) <= moved.at:
+                if _ends(steps[place], moved.grant_id):
+                    break
                 place += 1
             steps.insert(place, moved)
         return steps
+
+
+def _ends(step: StatusChange | Report | Moved, grant_id: int) -> bool:
+    return isinstance(step, StatusChange) and step.grant_id == grant_id and step.after in FINAL
 
 
 def _time(step: StatusChange | Report | Moved) -> datetime:
