@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fraud.models import AccountLink, SignalKind
+from loyalty_site.common.admin.display import amount
+from loyalty_site.common.money import from_minor
+from wallet.models import WalletFlag
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,26 @@ def _win_rate(evidence: dict[str, Any], currency: str) -> Described:
             ("Looked back", _count(evidence["window_days"], "day")),
         ],
     )
+
+
+def describe_flag(flag: WalletFlag) -> str:
+    """A flag of the wallet as one sentence. Its detail holds minor units as texts; what is not there is not said."""
+    detail = flag.detail
+    currency = flag.grant.currency if flag.grant else str(detail.get("currency", ""))
+
+    def money(name: str) -> str:
+        if name not in detail:
+            return "an amount"
+        return amount(from_minor(int(detail[name]), currency), currency) if currency else f"{int(detail[name]):,} minor units"
+
+    points = detail.get("owed", "Points")
+    cause = f"bet {detail['activity_id']}" if flag.kind == WalletFlag.Kind.OVER_MAX_BET and "activity_id" in detail else flag.source_ref
+    return {
+        WalletFlag.Kind.OVER_MAX_BET: f"Staked {money('stake')} where the bonus allows {money('max_bet')} a bet ({cause}).",
+        WalletFlag.Kind.BONUS_DEBT: f"{money('amount')} of a bonus were to be taken back and were not there any more ({cause}).",
+        WalletFlag.Kind.CASH_DEBT: f"A rolled back win left the cash {money('amount')} below zero ({cause}).",
+        WalletFlag.Kind.POINTS_DEBT: f"{points} were reversed after they had been spent; the next earnings pay them ({cause}).",
+    }[WalletFlag.Kind(flag.kind)]
 
 
 def _plain(evidence: dict[str, Any], currency: str) -> Described:

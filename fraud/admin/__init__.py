@@ -1,1 +1,1 @@
-from . import profile, review, signal  # noqa: F401
+from . import profile, review, signal, wallet_flag  # noqa: F401

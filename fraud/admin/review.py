@@ -13,6 +13,7 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from fraud import services
+from fraud.evidence import describe_flag
 from fraud.models import AbuseProfile, ReviewFlag
 from loyalty_site.common.admin.actions import ReasonForm, back_to, reason_dialog, run_call
 from loyalty_site.common.admin.base import ViewOnlyAdmin
@@ -25,6 +26,7 @@ from wallet.admin.parts import PlayerSearchMixin, page_url, player_link
 from .parts import band_badge, reasons, staff, status_badge
 
 _SHORT = 80
+_FLAGS_SHOWN = 100
 
 
 class AskForm(ReasonForm):
@@ -176,5 +178,19 @@ def review_page(flag: ReviewFlag, *, viewer_id: int | None) -> dict[str, Any]:
         "profile_url": page_url("fraud_abuseprofile", flag.player_id) if profile else "",
         "band_badge": band_badge(profile.band) if profile else "",
         "reasons": reasons(profile, most=5) if profile else "",
+        "wallet_flags": wallet_rows(flag),
         "is_own": flag.status == ReviewFlag.Status.OPEN and flag.flagged_by_id == viewer_id,
     }
+
+
+def wallet_rows(review: ReviewFlag) -> list[dict[str, Any]]:
+    """What the wallet flagged, newest first: when, what, and which bonus."""
+    taken = review.wallet_evidence.select_related("flag__grant").order_by("-flag__occurred_at", "-id")[:_FLAGS_SHOWN]
+    return [
+        {
+            "flag": one.flag,
+            "words": describe_flag(one.flag),
+            "grant_url": page_url(one.flag.grant, one.flag.grant_id) if one.flag.grant else "",
+        }
+        for one in taken
+    ]

@@ -1,4 +1,4 @@
 from .link import AccountLink
-from .signal import AbuseProfile, AbuseSignal, Band, ReviewFlag, SignalKind
+from .signal import AbuseProfile, AbuseSignal, Band, FlagEvidence, ReviewFlag, SignalKind
 
-__all__ = ["AbuseProfile", "AbuseSignal", "AccountLink", "Band", "ReviewFlag", "SignalKind"]
+__all__ = ["AbuseProfile", "AbuseSignal", "AccountLink", "Band", "FlagEvidence", "ReviewFlag", "SignalKind"]

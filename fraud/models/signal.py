@@ -89,3 +89,17 @@ class ReviewFlag(models.Model):
 
     def __str__(self) -> str:
         return f"review of player {self.player.external_id}"
+
+
+class FlagEvidence(models.Model):
+    """A flag of the wallet that became evidence of a review. Each flag is taken up once."""
+
+    flag = models.OneToOneField("wallet.WalletFlag", on_delete=models.PROTECT, related_name="+")
+    review = models.ForeignKey(ReviewFlag, on_delete=models.CASCADE, related_name="wallet_evidence")
+    taken_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"flag {self.flag_id} in review {self.review_id}"
