@@ -88,7 +88,15 @@ def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     context |= _cached(f"population:{currency}:{now.date()}", lambda: _spread(currency, now.date()), _POPULATION_SECONDS)
     if not context["sees_rewards"]:
         context["tiles"] = [tile for tile in context["tiles"] if tile.label not in REWARD_TILES]
+    if bonuses := resolve(Item("", "", model="wallet.bonusgrant"), request):
+        context["tiles"] = [*context["tiles"], _liability(work, currency, bonuses)]
     return context
+
+
+def _liability(work: Workload, currency: str, link: str) -> Tile:
+    """What players hold in open bonuses now, locked winnings included."""
+    figure = amount(work.bonus_liability, currency).removesuffix(f" {currency}")
+    return Tile("Bonus liability", figure, currency, f"now, on {work.open_bonuses:,} open bonuses", link=f"{link}?state=open")
 
 
 def _cached(key: str, compute: Any, seconds: int) -> Any:
@@ -225,6 +233,15 @@ def todos(request: HttpRequest, work: Workload, currency: str, now: datetime) ->
             "bad",
         ),
         (
+            work.failed_payouts,
+            "pay-outs were given up",
+            "the platform did not take them; send them again",
+            Item("", "", model="wallet.payoutinstruction"),
+            "?status__exact=FAILED",
+            "money_off",
+            "bad",
+        ),
+        (
             work.failed_runs,
             "failed job runs",
             "in the last 7 days",
@@ -249,6 +266,15 @@ def todos(request: HttpRequest, work: Workload, currency: str, now: datetime) ->
             Item("", "", model="wallet.adjustmentrequest", permissions=("wallet.approve_adjustment",)),
             "?status__exact=PENDING",
             "tune",
+            "warn",
+        ),
+        (
+            work.pending_voids,
+            "bonuses wait to be voided or kept",
+            "asked for by a colleague",
+            Item("", "", model="wallet.voidrequest", permissions=("wallet.approve_void",)),
+            "?status__exact=PENDING",
+            "block",
             "warn",
         ),
         (work.open_reviews, "players wait for a review", "", Item("", "", model="fraud.reviewflag"), "?status__exact=OPEN", "flag", "warn"),

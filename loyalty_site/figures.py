@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from django.db import connection
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, F, Q, Sum
 
 from fraud.models import ReviewFlag
 from loyalty_site.common.clock import day_start
@@ -13,7 +13,7 @@ from loyalty_site.common.models import JobRun
 from loyalty_site.common.money import from_minor
 from players.models import Player, PlayerDay, QuarantinedRow, Tier
 from rewards.models import DecisionStatus, RewardDecision
-from wallet.models import OPEN_STATUSES, AdjustmentRequest, BonusGrant
+from wallet.models import OPEN_STATUSES, AdjustmentRequest, BonusGrant, PayoutInstruction, VoidRequest
 
 ZERO = Decimal(0)
 # a reward is issued at the latest this long after it was proposed; bounds the scan through the index on proposed_at
@@ -54,6 +54,10 @@ class Workload:
     failed_issues: int = 0
     expiring_bonuses: int = 0
     expiring_bonus_sum: Decimal = ZERO
+    pending_voids: int = 0
+    failed_payouts: int = 0
+    bonus_liability: Decimal = ZERO
+    open_bonuses: int = 0
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,11 @@ def workload(currency: str, now: datetime) -> Workload:
         .order_by()
         .aggregate(n=Count("pk"), minor=Sum("balance"))
     )
+    held = (
+        BonusGrant.objects.filter(status__in=OPEN_STATUSES, currency=currency)
+        .order_by()
+        .aggregate(n=Count("pk"), minor=Sum(F("balance") + F("locked")))
+    )
     return Workload(
         pending_rewards=pending.count(),
         pending_reward_sum=from_minor(int(money), currency),
@@ -143,6 +152,10 @@ def workload(currency: str, now: datetime) -> Workload:
         failed_issues=RewardDecision.objects.filter(status=DecisionStatus.ISSUE_FAILED).order_by().count(),
         expiring_bonuses=ending["n"],
         expiring_bonus_sum=from_minor(int(ending["minor"] or 0), currency),
+        pending_voids=VoidRequest.objects.filter(status=VoidRequest.Status.PENDING).order_by().count(),
+        failed_payouts=PayoutInstruction.objects.filter(status=PayoutInstruction.Status.FAILED).order_by().count(),
+        bonus_liability=from_minor(int(held["minor"] or 0), currency),
+        open_bonuses=held["n"],
     )
 
 

@@ -15,12 +15,13 @@ from loyalty_site.charts import line_chart
 from loyalty_site.common.admin.display import DASH, amount, badge, signed_amount
 from loyalty_site.common.models import AuditEvent
 from loyalty_site.common.money import from_minor
+from loyalty_site.player_bonuses import Group, bonus_groups, bonus_lines
 from loyalty_site.player_timeline import DECISION_TONES, Line, admin_link, merged_timeline
 from players.admin.player import SEGMENT_TONES, STATUS_TONES
 from players.models import DepositLimit, Exclusion, Player, PlayerDay, PlayerMetrics, Protection, Segment
 from players.selectors import pack_in_force
 from rewards.models import RewardDecision
-from wallet.models import OPEN_STATUSES, BonusGrant, Entry
+from wallet.models import Entry
 from wallet.services import balances
 
 _CHART_DAYS = 90
@@ -88,7 +89,7 @@ class PlayerPage:
     metrics: PlayerMetrics | None = None
     chart: dict[str, str] | None = None
     balances: list[tuple[str, str]] = field(default_factory=list)
-    grants: list[dict[str, Any]] = field(default_factory=list)
+    bonuses: list[Group] = field(default_factory=list)
     entries: list[dict[str, Any]] = field(default_factory=list)
     rewards: list[dict[str, Any]] = field(default_factory=list)
     abuse: AbuseProfile | None = None
@@ -116,7 +117,7 @@ def build_page(player: Player, user: Viewer, now: datetime) -> PlayerPage:
     if sight.protection:
         _add_protection(page, now)
     if sight.wallet:
-        _add_wallet(page, now)
+        _add_wallet(page, user, now)
     if sight.rewards:
         page.rewards = [_reward(decision) for decision in _decisions(player)]
     if sight.scores:
@@ -138,6 +139,7 @@ def build_page(player: Player, user: Viewer, now: datetime) -> PlayerPage:
         rewards=page.rewards,
         reviews=page.reviews,
         audit=page.audit,
+        bonuses=bonus_lines(player, _LINES) if sight.wallet else [],
     )
     return page
 
@@ -292,32 +294,17 @@ def _yes(given: bool, at: datetime | None) -> str:
     return f"{'given' if given else 'not given'}{when}"
 
 
-def _add_wallet(page: PlayerPage, now: datetime) -> None:
+def _add_wallet(page: PlayerPage, user: Viewer, now: datetime) -> None:
     page.balances = [
         (_unit_name(one.unit), amount(one.amount, one.currency) if one.currency else f"{one.amount:,}") for one in balances(page.player.pk)
     ]
-    grants = BonusGrant.objects.filter(player=page.player).order_by("-id")[:_ENTRIES]
-    page.grants = [_grant(one, now) for one in grants]
+    page.bonuses = bonus_groups(page.player, user, now)
     entries = Entry.objects.filter(account__player=page.player).select_related("account", "actor").order_by("-id")[:_ENTRIES]
     page.entries = [_entry(one) for one in entries]
 
 
 def _unit_name(unit: str) -> str:
     return {"LP": "Loyalty points", "RP": "Reward points", "BONUS": "Bonus money", "TICKET": "Tickets"}.get(unit, unit)
-
-
-def _grant(grant: BonusGrant, now: datetime) -> dict[str, Any]:
-    is_open = grant.status in OPEN_STATUSES
-    return {
-        "row": grant,
-        "status": badge(grant.get_status_display(), "info" if is_open else ""),
-        "principal": amount(from_minor(grant.principal, grant.currency), grant.currency),
-        "balance": amount(from_minor(grant.balance, grant.currency), grant.currency),
-        "percent": int(100 * grant.wagered / grant.wagering_required) if grant.wagering_required else 100,
-        "wagering": f"{grant.wagered:,.2f} of {grant.wagering_required:,.2f}",
-        "ends_soon": is_open and grant.expires_at < now + timedelta(days=1),
-        "link": admin_link("wallet_bonusgrant", grant.pk),
-    }
 
 
 def _entry(entry: Entry) -> dict[str, Any]:

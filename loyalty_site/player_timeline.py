@@ -55,9 +55,10 @@ def merged_timeline(
     rewards: Iterable[dict[str, Any]],
     reviews: Iterable[ReviewFlag],
     audit: Iterable[AuditEvent],
+    bonuses: Iterable[Line] = (),
 ) -> list[Line]:
     """Newest first, at most twice `limit` lines. The caller passes only what its reader may see; `rewards` are those of the page."""
-    lines = [*_reward_lines(rewards), *_review_lines(reviews), *_audit_lines(audit)]
+    lines = [*_reward_lines(rewards), *_review_lines(reviews), *_audit_lines(audit), *bonuses]
     if activity:
         lines += _activity_lines(player, limit, exclusions=exclusions)
     lines.sort(key=lambda line: line.at, reverse=True)

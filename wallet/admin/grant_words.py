@@ -75,7 +75,7 @@ def sentences(grant: BonusGrant, terms: Terms) -> list[str]:
     else:
         found.append(f"To be wagered: {requirement_words(grant, terms)}.")
         found.append(
-            "The whole stake counts, whoever's money it is."
+            "The whole stake counts, cash and bonus alike."
             if terms.count_mode == "all_funds"
             else "Only the part of a stake that came from the bonus or its winnings counts."
         )
