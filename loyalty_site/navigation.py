@@ -60,8 +60,11 @@ MENU: tuple[tuple[str, tuple[Item, ...]], ...] = (
             Item("Ledger", "receipt_long", model="wallet.entry"),
             Item("Balances", "account_balance_wallet", model="wallet.account"),
             Item("Bonuses", "featured_seasonal_and_gifts", model="wallet.bonusgrant"),
+            Item("Bonus templates", "library_books", model="wallet.bonustemplate"),
+            Item("Contribution tables", "balance", model="wallet.contributiontable"),
             Item("Bonus funnel", "filter_alt", url_name="admin:wallet_bonus_funnel", permissions=("wallet.view_bonusgrant",)),
             Item("Bonus voids", "block", model="wallet.voidrequest", badge="voids"),
+            Item("Pay-outs", "send_money", model="wallet.payoutinstruction", badge="failed_payouts"),
             Item("Adjustments", "tune", model="wallet.adjustmentrequest", badge="adjustments"),
         ),
     ),
@@ -71,6 +74,7 @@ MENU: tuple[tuple[str, tuple[Item, ...]], ...] = (
             Item("Reviews", "flag", model="fraud.reviewflag", badge="reviews"),
             Item("Abuse scores", "gpp_maybe", model="fraud.abuseprofile"),
             Item("Signals", "sensors", model="fraud.abusesignal"),
+            Item("Wallet flags", "report_problem", model="wallet.walletflag"),
         ),
     ),
     (
@@ -116,6 +120,7 @@ BADGES: dict[str, tuple[str, str, str]] = {
     "voids": ("wallet.VoidRequest", "status", "PENDING"),
     "reviews": ("fraud.ReviewFlag", "status", "OPEN"),
     "quarantine": ("players.QuarantinedRow", "status", "OPEN"),
+    "failed_payouts": ("wallet.PayoutInstruction", "status", "FAILED"),
     "failed_jobs": ("common.JobRun", "status", "FAILED"),
 }
 
@@ -159,7 +164,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             if item.badge and counts.get(item.badge):
                 count = counts[item.badge]
                 entry["badge"] = f"{count}" if count <= _BADGE_LIMIT else f"{_BADGE_LIMIT}+"
-                entry["badge_variant"] = "danger" if item.badge == "failed_jobs" else "warning"
+                entry["badge_variant"] = "danger" if item.badge in ("failed_jobs", "failed_payouts") else "warning"
             shown.append(entry)
         if shown:
             groups.append({"title": title, "items": shown, "separator": False})

@@ -44,12 +44,19 @@ _WALLET = _can(
     "wagercount",
     "adjustmentrequest",
     "voidrequest",
+    "bonustemplate",
+    "bonustemplateversion",
+    "contributiontable",
+    "contributionrule",
+    "payoutinstruction",
 )
-_RISK = _can("view", "fraud", "abuseprofile", "abusesignal", "reviewflag")
+_RISK = _can("view", "fraud", "abuseprofile", "abusesignal", "reviewflag", "flagevidence") | _can("view", "wallet", "walletflag")
 _IMPORTS = _can("view", "players", "importjob", "importmapping")
 _JOBS = _can("view", "common", "jobrun", "jobchunk")
-_HISTORY = _can("view", "players", "historicaltier", "historicaljurisdiction", "historicaljurisdictionpack") | _can(
-    "view", "rewards", "historicalrewardrule"
+_HISTORY = (
+    _can("view", "players", "historicaltier", "historicaljurisdiction", "historicaljurisdictionpack")
+    | _can("view", "rewards", "historicalrewardrule")
+    | _can("view", "wallet", "historicalbonustemplate", "historicalcontributiontable", "historicalcontributionrule")
 )
 _THRESHOLDS_READ = frozenset({"constance.view_config"})
 _SCHEDULE_READ = _can("view", "django_celery_beat", "periodictask", "crontabschedule", "intervalschedule")
@@ -82,6 +89,8 @@ ROLES: dict[str, Role] = {
         | _FLAG
         | _can("add", "rewards", "rewardrule", "ruleversion")
         | _can("change", "rewards", "rewardrule")
+        | _can("add", "wallet", "bonustemplate", "contributiontable", "contributionrule")
+        | _can("change", "wallet", "bonustemplate", "contributiontable", "contributionrule")
         | _can("add", "players", "tier", "game", "importjob", "importmapping")
         | _can("change", "players", "tier", "game", "importjob", "importmapping", "quarantinedrow")
         | _can("view", "players", "quarantinedrow")
@@ -94,6 +103,8 @@ ROLES: dict[str, Role] = {
             "rewards.grant_manual",
             "wallet.adjust_wallet",
             "wallet.act_for_player",
+            "wallet.offer_bonus",
+            "wallet.retry_payout",
             "wallet.request_void",
             "wallet.export_bonusgrant",
             "players.export_player",
@@ -156,6 +167,7 @@ ROLES: dict[str, Role] = {
         | {
             "wallet.adjust_wallet",
             "wallet.approve_adjustment",
+            "wallet.retry_payout",
             "wallet.approve_void",
             "wallet.export_bonusgrant",
             "common.view_auditevent",
@@ -180,14 +192,30 @@ NEVER_DELETE: dict[str, tuple[str, ...]] = {
         "wagercount",
         "adjustmentrequest",
         "voidrequest",
+        "bonustemplate",
+        "bonustemplateversion",
+        "contributiontable",
+        "payoutinstruction",
+        "walletflag",
     ),
     "rewards": ("rewardrule", "ruleversion", "rewarddecision", "decisionevent", "budgetaccount"),
     "common": ("auditevent", "jobrun", "jobchunk", "idempotentrequest"),
     "players": ("player", "payment", "playsession", "gameplay", "activitytotals", "exclusion", "protection", "segmentmove", "tiermove"),
-    "fraud": ("abusesignal", "abuseprofile", "reviewflag"),
+    "fraud": ("abusesignal", "abuseprofile", "reviewflag", "flagevidence"),
 }
 NEVER_WRITE: dict[str, tuple[str, ...]] = {
-    "wallet": ("account", "entry", "bonusgrant", "grantevent", "grantmovement", "wagerevent", "wagercount"),
+    "wallet": (
+        "account",
+        "entry",
+        "bonusgrant",
+        "grantevent",
+        "grantmovement",
+        "wagerevent",
+        "wagercount",
+        "bonustemplateversion",
+        "payoutinstruction",
+        "walletflag",
+    ),
     "rewards": ("rewarddecision", "decisionevent"),
     "common": ("auditevent",),
 }
