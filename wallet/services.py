@@ -5,6 +5,8 @@ A refusal (any `WalletError`) means that nothing has moved. `docs/wallet.md` des
 """
 
 from .activity.answers import Received
+from .activity.explain import explain
+from .activity.quote import Quote, quote
 from .activity.receive import receive
 from .activity.wagers import ReportedBet, WagerProgress, record_wager, record_wagers
 from .adjustments import approve_adjustment, reject_adjustment, request_adjustment
@@ -61,6 +63,7 @@ __all__ = [
     "InvalidPosting",
     "PostResult",
     "Received",
+    "Quote",
     "ReconcileError",
     "ReconcileReport",
     "RedemptionRefused",
@@ -87,6 +90,7 @@ __all__ = [
     "decline_grant",
     "deliver_due",
     "expire_bonuses",
+    "explain",
     "expire_lots",
     "forfeit_preview",
     "fulfil_redemption",
@@ -95,6 +99,7 @@ __all__ = [
     "offer_bonus",
     "pause_grant",
     "post_credit_stage",
+    "quote",
     "receive",
     "reconcile",
     "record_wager",

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from loyalty_site.common.money import from_minor
-from wallet.bonus.values import Count, Outcome, Recorded
+from wallet.bonus.values import Count, Kind, Outcome, Recorded
 from wallet.models import WagerCount
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def answer(recorded: Recorded, cash_change: int, counts: Iterable[Counted], *, r
         kind=str(activity.kind),
         player_id=activity.player_id,
         currency=currency,
-        amount=from_minor(activity.amount, currency),
+        amount=from_minor(amount_of(recorded), currency),
         real=from_minor(recorded.real_part, currency),
         bonus=from_minor(recorded.bonus_part, currency),
         locked=from_minor(recorded.locked_part, currency),
@@ -83,6 +82,13 @@ def answer(recorded: Recorded, cash_change: int, counts: Iterable[Counted], *, r
         repeated=repeated,
         counts=tuple(counts),
     )
+
+
+def amount_of(recorded: Recorded) -> int:
+    """Stake or win, minor units; of a rollback that took effect what it took back, as the platform need not name it."""
+    if recorded.activity.kind == Kind.ROLLBACK and not recorded.waits:
+        return recorded.real_part + recorded.bonus_part + recorded.locked_part
+    return recorded.activity.amount
 
 
 def first_answer(outcome: Outcome) -> Received:
@@ -126,5 +132,3 @@ def _counted(count: Count) -> Counted:
         count.after,
         count.required_after,
     )
-
-

@@ -25,14 +25,14 @@ Key = tuple[str, str, str]
 # all accounts that activity can move; together they are the mutex of a player's bonuses (wallet.locks)
 LOCK_SQL = """
 SELECT id, player_id, unit, currency, balance, version, earned_total, owed FROM wallet_account
-WHERE player_id = ANY((SELECT $1::bigint[])) AND unit IN ('BONUS', 'OWED') ORDER BY id FOR UPDATE
+WHERE player_id = ANY((SELECT $1::bigint[])::bigint[]) AND unit IN ('BONUS', 'OWED') ORDER BY id FOR UPDATE
 """
 # A player without any gets one, in the player's own currency: without it nothing would keep two first events of a player apart.
 # Sorted by the unique key, so that two transactions wait for each other in one direction only.
 _MAKE_ACCOUNTS_SQL = """
 INSERT INTO wallet_account (player_id, unit, currency, balance, version, earned_total, owed)
 SELECT p.id, 'BONUS', CASE WHEN p.currency ~ '^[A-Z]{3}$' THEN p.currency ELSE 'EUR' END, 0, 0, 0, 0
-FROM players_player AS p WHERE p.id = ANY((SELECT $1::bigint[])) ORDER BY p.id
+FROM players_player AS p WHERE p.id = ANY((SELECT $1::bigint[])::bigint[]) ORDER BY p.id
 ON CONFLICT (player_id, unit, currency) DO NOTHING
 """
 _MAKE_OWED_SQL = """
@@ -45,11 +45,11 @@ _GRANT_COLUMNS = """g.id, g.player_id, g.product, g.currency, g.status, g.terms:
     g.account_id, g.source_type, g.source_ref, g.source_sub, (SELECT version FROM wallet_contributionversion)"""
 GRANTS_SQL = f"""
 SELECT {_GRANT_COLUMNS} FROM wallet_bonusgrant AS g
-WHERE g.player_id = ANY((SELECT $1::bigint[])) AND g.status IN ('ACTIVE', 'WAGERING', 'PAUSED')
+WHERE g.player_id = ANY((SELECT $1::bigint[])::bigint[]) AND g.status IN ('ACTIVE', 'WAGERING', 'PAUSED')
 UNION ALL
-SELECT {_GRANT_COLUMNS} FROM wallet_bonusgrant AS g WHERE g.player_id = ANY((SELECT $1::bigint[])) AND g.status = 'QUEUED'
+SELECT {_GRANT_COLUMNS} FROM wallet_bonusgrant AS g WHERE g.player_id = ANY((SELECT $1::bigint[])::bigint[]) AND g.status = 'QUEUED'
 """
-_NAMED_GRANTS_SQL = f"SELECT {_GRANT_COLUMNS} FROM wallet_bonusgrant AS g WHERE g.id = ANY((SELECT $1::bigint[]))"
+_NAMED_GRANTS_SQL = f"SELECT {_GRANT_COLUMNS} FROM wallet_bonusgrant AS g WHERE g.id = ANY((SELECT $1::bigint[])::bigint[])"
 
 _ASKED = (
     ("player_id", "bigint"), ("source", "text"), ("activity_id", "text"), ("kind", "text"), ("round_id", "text"), ("takes_back_id", "text"),
@@ -97,7 +97,7 @@ FROM found CROSS JOIN LATERAL (SELECT * FROM wallet_wagerevent WHERE id = found.
 LEFT JOIN LATERAL (SELECT counted, penalty FROM wallet_wagercount WHERE wager_id = e.id AND e.kind = 'BET' LIMIT 1) AS c ON true
 ORDER BY e.log_number
 """
-_EDGES_SQL = "SELECT code, house_edge FROM players_game WHERE code = ANY((SELECT $1::text[])) AND house_edge IS NOT NULL"
+_EDGES_SQL = "SELECT code, house_edge FROM players_game WHERE code = ANY((SELECT $1::text[])::text[]) AND house_edge IS NOT NULL"
 
 
 @dataclass(slots=True)
@@ -227,15 +227,14 @@ def edges_of(activities: Iterable[Activity]) -> dict[str, Decimal]:
 
 
 def _add_grants(chunk: Chunk, rows: list[tuple[Any, ...]]) -> Any:
-    version = None
-    for grant_id, player_id, product, currency, status, terms, *rest, account_id, type_, ref, sub, version in rows:
+    for grant_id, player_id, product, currency, status, terms, *rest, account_id, type_, ref, sub, _ in rows:
         if player_id not in chunk.wallets:
             continue
         grant = Grant(grant_id, product, currency, Status(status), terms_of(terms), *rest)
         loaded = chunk.wallets[player_id]
         loaded.wallet.grants[grant_id] = grant
         loaded.grant_rows[grant_id] = GrantRow(account_id, (type_, ref, sub), changing(grant))
-    return version
+    return rows[0][-1] if rows else None
 
 
 def _add_events(chunk: Chunk, asked: Sequence[Activity], rows: list[tuple[Any, ...]]) -> None:

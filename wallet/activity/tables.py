@@ -12,10 +12,10 @@ from wallet.bonus.weights import Rule, Table
 
 from .sql import numbers, run
 
-_TABLES_SQL = "SELECT id, edge_reference FROM wallet_contributiontable WHERE id = ANY((SELECT $1::bigint[]))"
+_TABLES_SQL = "SELECT id, edge_reference FROM wallet_contributiontable WHERE id = ANY((SELECT $1::bigint[])::bigint[])"
 _RULES_SQL = """
 SELECT table_id, id, scope, key, method, weight, valid_from, valid_to FROM wallet_contributionrule
-WHERE table_id = ANY((SELECT $1::bigint[])) ORDER BY id
+WHERE table_id = ANY((SELECT $1::bigint[])::bigint[]) ORDER BY id
 """
 
 # (version, tables by id): one name, so that threads see both or neither

@@ -14,10 +14,12 @@ from wallet.bonus.values import Flag, Grant, Kind, Outcome, Posting, Recorded
 from wallet.models import EARNING_HOUSES
 from wallet.values import GRANT_SOURCE
 
+from .answers import amount_of
 from .load import Chunk, Key, Loaded
 from .sql import flags, instants, numbers, run, texts, unnest
 
 WAGER_SOURCE = "wager"
+PLATFORM_SOURCE = "platform"  # grants of the operator's own bonus engine
 _ARRAYS = {"bigint": numbers, "numeric": numbers, "integer": numbers, "boolean": flags, "timestamptz": instants}
 
 _ENTRY = "(SELECT entry FROM ids)"
@@ -46,11 +48,11 @@ def _columns(text: str) -> tuple[tuple[str, str], ...]:
 _PARTS = {
     "events": _Part(
         _columns(
-            "n bigint, log_n bigint, source text, activity_id text, kind text, player_id bigint, currency text, product text, round_id text, "
-            "ends_round boolean, amount bigint, real_part bigint, bonus_part bigint, locked_part bigint, split_stated boolean, "
-            "cash_before bigint, grant_id bigint, takes_back_id text, takes_back_kind text, game_code text, game_category text, "
-            "provider text, house_edge numeric, is_free_round boolean, coverage numeric, entry_n bigint, waits boolean, "
-            "cash_change bigint, occurred_at timestamptz, received_at timestamptz"
+            "n bigint, log_n bigint, source text, activity_id text, kind text, player_id bigint, currency text, product text, "
+            "round_id text, ends_round boolean, amount bigint, real_part bigint, bonus_part bigint, locked_part bigint, "
+            "split_stated boolean, cash_before bigint, grant_id bigint, takes_back_id text, takes_back_kind text, game_code text, "
+            "game_category text, provider text, house_edge numeric, is_free_round boolean, coverage numeric, entry_n bigint, "
+            "waits boolean, cash_change bigint, occurred_at timestamptz, received_at timestamptz"
         ),
         f"""INSERT INTO wallet_wagerevent (id, log_number, source, activity_id, kind, player_id, currency, product, round_id, ends_round,
             amount, real_part, bonus_part, locked_part, split_stated, cash_before, grant_id, takes_back_id, takes_back_kind, game_code,
@@ -67,7 +69,8 @@ _PARTS = {
         _columns(
             "id bigint, real_part bigint, bonus_part bigint, locked_part bigint, grant_id bigint, takes_back_kind text, entry_n bigint"
         ),
-        f"""UPDATE wallet_wagerevent AS e SET waits = false, real_part = v.real_part, bonus_part = v.bonus_part,
+        f"""UPDATE wallet_wagerevent AS e SET waits = false, amount = v.real_part + v.bonus_part + v.locked_part,
+            real_part = v.real_part, bonus_part = v.bonus_part,
             locked_part = v.locked_part, grant_id = v.grant_id, takes_back_kind = v.takes_back_kind, entry_id = {_ENTRY}[v.entry_n]
         FROM {{rows}} WHERE e.id = v.id""",
     ),
@@ -118,18 +121,23 @@ _PARTS = {
     ),
     "changes": _Part(
         _columns(
-            "grant_id bigint, from_status text, to_status text, cause text, detail jsonb, log_n bigint, entry_n bigint, occurred_at timestamptz"
+            "grant_id bigint, from_status text, to_status text, cause text, detail jsonb, log_n bigint, entry_n bigint, "
+            "occurred_at timestamptz"
         ),
         f"""INSERT INTO wallet_grantevent (grant_id, from_status, to_status, cause, detail, log_number, entry_id, occurred_at)
         SELECT v.grant_id, v.from_status, v.to_status, v.cause, v.detail, {_LOG}[v.log_n], {_ENTRY}[v.entry_n], v.occurred_at
         FROM {{rows}}""",
     ),
     "payouts": _Part(
-        _columns("key text, player_id bigint, grant_id bigint, entry_n bigint, currency text, amount bigint, created_at timestamptz"),
+        _columns(
+            "key text, player_id bigint, grant_id bigint, entry_n bigint, currency text, amount bigint, paid_as text, "
+            "created_at timestamptz"
+        ),
         f"""INSERT INTO wallet_payoutinstruction (key, player_id, grant_id, entry_id, currency, amount, status, attempts, next_attempt_at,
-            last_error, created_at, platform_ref)
+            last_error, created_at, delivered_at, platform_ref)
         SELECT coalesce(v.key, 'grant-' || v.grant_id || '-entry-' || {_ENTRY}[v.entry_n]), v.player_id, v.grant_id, {_ENTRY}[v.entry_n],
-            v.currency, v.amount, 'PENDING', 0, v.created_at, '', v.created_at, ''
+            v.currency, v.amount, CASE WHEN v.paid_as = '' THEN 'PENDING' ELSE 'DELIVERED' END, 0, v.created_at, '', v.created_at,
+            CASE WHEN v.paid_as <> '' THEN v.created_at END, v.paid_as
         FROM {{rows}}""",
     ),
     "flags": _Part(
@@ -319,9 +327,15 @@ class _Rows:
             )
             # the end of a grant happens once; late wins of it are told apart by their entry
             key = f"grant-{payout.grant_id}-{payout.sub}" if posting.closes_grant is not None else None
+            source = loaded.grant_rows[payout.grant_id].source
+            # a bonus of the platform's own engine is paid out by that engine
+            paid_as = f"user bonus {source[1]}"[:120] if source[0] == PLATFORM_SOURCE else ""
             self.of["payouts"].append(
-                (key, loaded.wallet.player_id, payout.grant_id, position, payout.currency, payout.amount, recorded.activity.received_at)
-            )
+                (
+                    key, loaded.wallet.player_id, payout.grant_id, position, payout.currency, payout.amount, paid_as,
+                    recorded.activity.received_at,
+                )
+            )  # fmt: skip
 
     def finish(self) -> None:
         """The rows whose last state counts: events, accounts and grants."""
@@ -357,9 +371,10 @@ class _Rows:
         a = recorded.activity
         stated = a.real_part is not None or a.bonus_part is not None or a.locked_part is not None
         return (
-            position, log, a.source, a.activity_id, str(a.kind), a.player_id, a.currency, a.product, a.round_id, a.ends_round, a.amount,
-            recorded.real_part, recorded.bonus_part, recorded.locked_part, stated, a.cash_before, recorded.grant_id, a.takes_back_id,
-            self._takes_back_kind(recorded), a.game_code, a.game_category, a.provider, a.house_edge, a.is_free_round, a.coverage,
+            position, log, a.source, a.activity_id, str(a.kind), a.player_id, a.currency, a.product, a.round_id, a.ends_round,
+            amount_of(recorded), recorded.real_part, recorded.bonus_part, recorded.locked_part, stated, a.cash_before,
+            recorded.grant_id, a.takes_back_id, self._takes_back_kind(recorded), a.game_code, a.game_category, a.provider,
+            a.house_edge, a.is_free_round, a.coverage,
             self.entry_of.get(a.key), recorded.waits, cash_change, a.occurred_at, a.received_at,
         )  # fmt: skip
 

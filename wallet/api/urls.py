@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import views
+from . import activity, views
 from .funnel import BonusFunnelView
 from .payouts import ConfirmPayoutView, PayoutsView
 
@@ -10,6 +10,12 @@ urlpatterns = [
     path("wallet/entries", views.EntriesView.as_view(), name="wallet-entries"),
     path("wallet/grants", views.GrantsView.as_view(), name="wallet-grants"),
     path("wallet/wagers", views.WagersView.as_view(), name="wallet-wagers"),
+    path("wallet/events", activity.EventsView.as_view(), name="wallet-events"),
+    path("wallet/events/casino", activity.CasinoEventsView.as_view(), name="wallet-casino-events"),
+    path("wallet/events/bonus", activity.BonusEventsView.as_view(), name="wallet-bonus-events"),
+    path("wallet/quote", activity.QuoteView.as_view(), name="wallet-quote"),
+    path("wallet/grants/<int:grant_id>/explanation", activity.ExplanationView.as_view(), name="wallet-explanation"),
+    path("wallet/grants/<int:grant_id>/explanation.csv", activity.ExplanationCsvView.as_view(), name="wallet-explanation-csv"),
     path("wallet/spend", views.SpendView.as_view(), name="wallet-spend"),
     path("wallet/reports/bonus-funnel", BonusFunnelView.as_view(), name="wallet-bonus-funnel"),
     path("wallet/payouts", PayoutsView.as_view(), name="wallet-payouts"),

@@ -1,0 +1,155 @@
+"""Bonuses that the operator's own engine runs, as far as its BONUS events tell: kept as grants, so that wagering, books and history are
+in one place. The platform decides about them and pays them out itself; here each of its changes has one effect."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from loyalty_site.common.clock import require_utc
+from players.models import Player
+from wallet.bonus.states import FINAL, OPEN, WAITING, Status
+from wallet.bonus.terms import Terms
+from wallet.bonus.weights import SIX_PLACES
+from wallet.errors import GrantRefused, InvalidPosting, UnknownPlayer, WalletError
+from wallet.grants import queue
+from wallet.grants.closing import Closing
+from wallet.grants.offers import Draft, make, stored_grant
+from wallet.grants.reversal import reverse_grant
+from wallet.locks import lock_bonus_of_players
+from wallet.models import BonusGrant, PayoutInstruction
+from wallet.values import MAX_AMOUNT_MINOR, Source
+
+from .contract import BonusReport
+from .write import PLATFORM_SOURCE
+
+# The platform ends its bonuses itself and says so; this end only keeps one that it forgot from staying open for ever.
+_KEPT_FOR = timedelta(days=5 * 365)
+
+_ENDS = {
+    "Completed": Status.COMPLETED,
+    "AutoCompleted": Status.COMPLETED,
+    "Forfeited": Status.FORFEITED,
+    "Expired": Status.EXPIRED,
+    "Lost": Status.LOST,
+    "Reversed": Status.REVERSED,
+}
+# an offer or a bonus in the queue has other ends than one that was played
+_ENDS_WAITING = {Status.EXPIRED: Status.EXPIRED_UNCLAIMED, Status.LOST: Status.FORFEITED}
+
+
+@dataclass(frozen=True, slots=True)
+class BonusAnswer:
+    """What a BONUS event did: the grant as it is now, and whether this event changed it."""
+
+    user_bonus_id: str
+    grant_id: int | None
+    status: str
+    changed: bool
+
+
+def receive_bonus(report: BonusReport, *, at: datetime) -> BonusAnswer:
+    """Let one BONUS event take effect, in one transaction. Told again it changes nothing.
+
+    Raises GrantRefused: a bonus that was never reported, or one that has ended otherwise; IdempotencyConflict: the same user_bonus_id
+    with another player, amount or requirement; InvalidPosting; UnknownPlayer.
+    """
+    at = require_utc(at)
+    source = Source(PLATFORM_SOURCE, report.user_bonus_id)
+    if not Player.objects.filter(pk=report.player_id).exists():
+        raise UnknownPlayer(f"there is no player with id {report.player_id}")
+    with transaction.atomic():
+        lock_bonus_of_players([report.player_id])
+        grant = stored_grant(source)
+        before = "" if grant is None else grant.status
+        if grant is not None and (grant.player_id, grant.currency) != (report.player_id, report.currency):
+            raise GrantRefused(f"user_bonus_id: {report.user_bonus_id} is a bonus of another player or currency; use a new one")
+        if report.status == "Pending":
+            grant = grant or make(_draft(report, source, at, offered=True), same=lambda _: True)
+        elif report.status == "Created":
+            grant = _created(report, grant, source, at)
+        elif report.status in _ENDS:
+            grant = _ended(report, grant, source, at)
+        if grant is not None:
+            _paid_by_the_platform(grant, report.user_bonus_id, at)
+    return BonusAnswer(
+        report.user_bonus_id, grant.pk if grant else None, grant.status if grant else "", bool(grant and grant.status != before)
+    )
+
+
+def receive_bonuses(reports: list[BonusReport], *, at: datetime) -> list[BonusAnswer | WalletError]:
+    """Several BONUS events, in their order; each stands for itself."""
+    answers: list[BonusAnswer | WalletError] = []
+    for report in reports:
+        try:
+            answers.append(receive_bonus(report, at=at))
+        except WalletError as refusal:
+            answers.append(refusal)
+    return answers
+
+
+def _created(report: BonusReport, grant: BonusGrant | None, source: Source, at: datetime) -> BonusGrant:
+    if grant is None:
+        return make(_draft(report, source, at, offered=False), same=lambda _: True)
+    if grant.status != Status.OFFERED:
+        return grant
+    _check_amount(report)
+    grant.principal, grant.wagering_required = report.amount, report.required
+    grant.terms = grant.terms | {"requirement": format(report.required, "f")}
+    grant.status, grant.expires_at = Status.QUEUED, at + _KEPT_FOR
+    grant.save(update_fields=["principal", "wagering_required", "terms", "status", "expires_at"])
+    grant.events.create(from_status=Status.OFFERED, to_status=Status.QUEUED, cause="claimed on the platform", occurred_at=at)
+    queue.start_next([grant.player_id], at=at)
+    grant.refresh_from_db()
+    return grant
+
+
+def _ended(report: BonusReport, grant: BonusGrant | None, source: Source, at: datetime) -> BonusGrant:
+    if grant is None:
+        raise GrantRefused(f"user_bonus_id: {report.user_bonus_id} was never reported; send its event Created first")
+    after = _ENDS[report.status]
+    if grant.status in WAITING:
+        after = _ENDS_WAITING.get(after, after)
+    if grant.status in FINAL:
+        if grant.status != after:
+            raise GrantRefused(f"bonus grant {grant.pk} is {grant.get_status_display().lower()}; that is final")
+        return grant
+    if after == Status.COMPLETED and grant.status not in OPEN:
+        raise GrantRefused(f"bonus grant {grant.pk} is {grant.get_status_display().lower()}; a bonus that never began cannot be completed")
+    if after == Status.REVERSED:
+        return reverse_grant(grant.pk, cause="reversed on the platform", source=source, at=at)
+    queue.end([grant.pk], Closing(after, f"{report.status} on the platform"), at=at)
+    grant.refresh_from_db()
+    return grant
+
+
+def _draft(report: BonusReport, source: Source, at: datetime, *, offered: bool) -> Draft:
+    _check_amount(report)
+    if not offered and report.amount == 0:
+        raise InvalidPosting("amount: a bonus of nothing cannot be created; send Created when its money is granted")
+    terms = Terms(products=(report.product,), requirement=report.required)
+    return Draft(
+        player_id=report.player_id,
+        currency=report.currency,
+        terms=terms,
+        principal=report.amount,
+        source=source,
+        at=at,
+        ends_at=at + _KEPT_FOR,
+        offered_until=at + _KEPT_FOR if offered else None,
+        reason=f"{report.bonus_type} {report.bonus_code}".strip()[:500],
+    )
+
+
+def _check_amount(report: BonusReport) -> None:
+    if not 0 <= report.amount <= MAX_AMOUNT_MINOR:
+        raise InvalidPosting(f"amount: must lie between 0 and {MAX_AMOUNT_MINOR} minor units")
+    if not 0 <= report.required < 10**14 or report.required != report.required.quantize(SIX_PLACES):
+        raise InvalidPosting("required_wagering_amount: must lie between 0 and 10^14, with at most six decimal places")
+
+
+def _paid_by_the_platform(grant: BonusGrant, user_bonus_id: str, at: datetime) -> None:
+    """What such a bonus releases was paid by the platform's own engine: nothing may be sent to it for payment again."""
+    PayoutInstruction.objects.filter(grant=grant, status=PayoutInstruction.Status.PENDING).update(
+        status=PayoutInstruction.Status.DELIVERED, delivered_at=at, platform_ref=f"user bonus {user_bonus_id}"[:120]
+    )
