@@ -111,7 +111,7 @@ def local_day(at: datetime, zone: str) -> date:
 
 
 def end_of_day(day: date, zone: str) -> datetime:
-    """The first instant after the day in the zone, in UTC. Where midnight is skipped or comes twice, it is the first instant of the next day."""
+    """The first instant after the day in the zone, in UTC; also where midnight is skipped or comes twice."""
     following = day + timedelta(days=1)
     return datetime(following.year, following.month, following.day, tzinfo=zone_of(zone)).astimezone(UTC)
 

@@ -14,8 +14,8 @@ from loyalty_site.common import audit
 from loyalty_site.common.clock import require_utc
 
 from . import ledger
-from .errors import CannotReverse, IdempotencyConflict, InvalidPosting
 from .bonus.terms import Terms
+from .errors import CannotReverse, IdempotencyConflict, InvalidPosting
 from .grants import offers
 from .grants.debits import check_reversible, return_to_grants, take_from_grants
 from .locks import lock_bonus_of_players
@@ -170,8 +170,9 @@ def take(posting: ledger.Posting) -> Entry:
 def reverse_entry(entry_id: int, *, source: Source, at: datetime, reason: str, actor: User | None) -> Entry:
     """Take an entry back by a new one with the opposite amount and the same house code.
 
-    Points that were spent return to the lots they came from (`PointsPolicy.restore` for those that have ended since); of a credit of points
-    what was used already becomes a debt that the next credits pay. Reversing the credit of a bonus closes its grant as REVERSED; reversing a spend of bonus money returns it to the same grants.
+    Points that were spent return to the lots they came from (`PointsPolicy.restore` for those that have ended since). Of a credit of
+    points, what was used already becomes a debt that the next credits pay. Reversing the credit of a bonus closes its grant as REVERSED;
+    reversing a spend of bonus money returns it to the same grants.
     Raises CannotReverse (a reversal, a closing of a grant, already reversed, grant closed meanwhile), InsufficientFunds (the player
     has used it), IdempotencyConflict, InvalidPosting. Nothing has moved then.
     """

@@ -13,6 +13,7 @@ from loyalty_site.common.money import from_minor
 from players.models import Player
 
 from .models import OPEN_STATUSES, Account, AdjustmentRequest, BonusGrant, Entry, Unit
+from .points.warnings import expiring_soon as expiring_soon
 from .values import Balance, money_unit
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.factories import NOW, PlayerFactory
 from tests.wallet.factories import a_source, assert_books_balance, balance_of, points
 from wallet import services
-from wallet.models import Account, Entry
+from wallet.models import Account, Entry, WalletFlag
 from wallet.services import CannotReverse, IdempotencyConflict, InsufficientFunds, InvalidPosting, Source, UnknownPlayer
 
 pytestmark = pytest.mark.django_db
@@ -178,12 +178,18 @@ def test_reverse_entry__points__posts_the_opposite_once(player):
     assert balance_of(player.pk) == 700
 
 
-def test_reverse_entry__points_spent_meanwhile__is_refused(player):
+def test_reverse_entry__points_spent_meanwhile__become_a_debt(player):
     first = points(player.pk, "7")
     services.spend(player_id=player.pk, unit="LP", currency="", amount=Decimal(1), source=a_source(), at=NOW, reason="mug")
-    with pytest.raises(InsufficientFunds):
-        services.reverse_entry(first.pk, source=a_source(), at=NOW, reason="mistake", actor=None)
-    assert balance_of(player.pk) == 600
+    reversal = services.reverse_entry(first.pk, source=a_source(), at=NOW, reason="mistake", actor=None)
+
+    assert list(Entry.objects.order_by("seq").values_list("amount", "house", "balance_after")) == [
+        (700, "rewards", 700), (-100, "redemption", 600), (100, "debt", 700), (-700, "rewards", 0),
+    ]  # fmt: skip
+    account = Account.objects.get()
+    assert (account.balance, account.owed, account.earned_total) == (0, 100, 0)
+    assert WalletFlag.objects.get().source_ref == str(reversal.pk)
+    assert_books_balance()
 
 
 def test_balances__without_accounts__shows_zero_of_every_unit(player):

@@ -25,7 +25,8 @@ SELECT place, line_no, account_id, player_id, unit, amount_minor, source_type, s
        known_lot IS NULL AND posted IS NULL AND row_number() OVER same_source = 1 AS fresh,
        (known_lot IS NOT NULL AND (lot_account <> account_id OR lot_qty <> amount_minor OR lot_house <> %(house)s))
        OR (posted IS NOT NULL AND (posted_account <> account_id OR posted_amount <> amount_minor OR posted_house <> %(house)s))
-       OR first_value(account_id) OVER same_source <> account_id OR first_value(amount_minor) OVER same_source <> amount_minor AS conflict
+       OR first_value(account_id) OVER same_source <> account_id
+       OR first_value(amount_minor) OVER same_source <> amount_minor AS conflict
 FROM (
     SELECT stage.ctid AS place, stage.line_no, account.id AS account_id, stage.player_id, stage.unit, stage.amount_minor, stage.source_type, stage.source_ref,
            coalesce(stage.source_sub, '') AS source_sub,
@@ -49,7 +50,8 @@ FROM (
 WINDOW same_source AS (PARTITION BY source_ref, source_type, source_sub ORDER BY line_no)
 """
 _KEEP_WAITING = f"""
-INSERT INTO wallet_lot (account_id, player_id, qty, remaining, status, earned_at, available_at, house, source_type, source_ref, source_sub)
+INSERT INTO wallet_lot (account_id, player_id, qty, remaining, status, earned_at, available_at, house,
+                        source_type, source_ref, source_sub)
 SELECT line.account_id, line.player_id, line.amount_minor, line.amount_minor, 'PENDING', %(at)s, waits.until, %(house)s,
        line.source_type, line.source_ref, line.source_sub
 FROM {_WAITING} AS line JOIN unnest(%(units)s::text[], %(untils)s::timestamptz[]) AS waits(unit, until) ON waits.unit = line.unit

@@ -75,7 +75,7 @@ class Credited:
 
 
 def use_lots(entry_id: int, parts: Iterable[Part], *, sign: int, at: datetime, emptied: str = Lot.Status.SPENT) -> None:
-    """Store that the entry took the parts from their lots (`sign` -1) or gave them back (+1). A lot that is empty then becomes `emptied`."""
+    """Store that the entry took the parts from their lots (`sign` -1) or gave them back (+1). A lot without rest becomes `emptied`."""
     parts = list(parts)
     if not parts:
         return

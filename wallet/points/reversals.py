@@ -40,8 +40,10 @@ def reverse_points(original: Entry, posting: ledger.Posting) -> tuple[Entry, boo
             "expired points are given back by reinstating their lot"
         )
     account = lock_account(original.account_id)
-    if ledger.find(posting.source) is not None or Entry.objects.filter(reversal_of=original).exists():
+    if ledger.find(posting.source) is not None:
         return ledger.post(posting)  # the same again, or a conflict: nothing moves
+    if Entry.objects.filter(reversal_of=original).exists():
+        raise CannotReverse(f"entry {original.pk} is already reversed by another source")
     if original.amount > 0:
         return _take_credit_back(account, original, posting), True
     return _return_spend(account, original, posting), True
