@@ -10,14 +10,14 @@ from django.db import connection, transaction
 
 from tests.factories import NOW, UserFactory
 from wallet import services
-from wallet.models import Account, BonusGrant, Entry
+from wallet.models import Account, BonusGrant, BonusTemplate, BonusTemplateVersion, Entry
 from wallet.services import PostResult, Source
 
 _numbers = itertools.count(1)
 
 LINE_COLUMNS = (
     "line_no", "player_id", "unit", "currency", "amount_minor", "source_type", "source_ref", "source_sub", "reason",
-    "wagering_required", "expires_at", "max_bet_minor", "eligible_games",
+    "wagering_required", "expires_at", "max_bet_minor", "eligible_games", "template_code", "wagering_multiple",
 )  # fmt: skip
 
 
@@ -74,6 +74,26 @@ def post_lines(lines: list[dict[str, Any]], *, house: str = "rewards", at: datet
             for row in lines:
                 copy.write_row([row[name] for name in LINE_COLUMNS])
         return services.post_credit_stage(cursor, house=house, at=at)
+
+
+def a_template(code: str = "", **fields: Any) -> BonusTemplate:
+    """An active template with one version: bonus money of any amount, 10 times to wager, a week each to claim and to wager."""
+    template = BonusTemplate.objects.create(code=code or f"template-{next(_numbers)}", name=code or "a template")
+    values = {"number": 1, "products": ["casino"], "multiple": Decimal(10), "created_at": NOW, **fields}
+    template.current = BonusTemplateVersion.objects.create(template=template, **values)
+    template.save(update_fields=["current"])
+    return template
+
+
+def offer(
+    player_id: int, template: BonusTemplate, *, ref: str = "", at: datetime = NOW, currency: str = "EUR", **fields: Any
+) -> BonusGrant:
+    return services.offer_bonus(player_id=player_id, template=template.code, currency=currency, source=a_source(ref), at=at, **fields)
+
+
+def statuses(grant: BonusGrant) -> list[tuple[str, str]]:
+    """The way of a grant, change by change."""
+    return list(grant.events.order_by("id").values_list("from_status", "to_status"))
 
 
 def balance_of(player_id: int, unit: str = "LP", currency: str = "") -> int:

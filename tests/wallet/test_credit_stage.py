@@ -9,9 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.factories import NOW, PlayerFactory
-from tests.wallet.factories import assert_books_balance, balance_of, line, points, post_lines
+from tests.wallet.factories import a_template, assert_books_balance, balance_of, line, points, post_lines
 from wallet import services
-from wallet.models import Account, BonusGrant, Entry, GrantEvent
+from wallet.bonus.terms import Terms
+from wallet.models import Account, BonusGrant, Entry, GrantEvent, PayoutInstruction
+from wallet.postings import plain_terms
 from wallet.services import CreditStageError, IdempotencyConflict, Source
 
 pytestmark = pytest.mark.django_db
@@ -131,8 +133,9 @@ def test_post_credit_stage__bonus_line__makes_the_grant_with_its_terms(players):
     )  # fmt: skip
     grant = BonusGrant.objects.get()
     assert (grant.player_id, grant.currency, grant.principal, grant.balance) == (players[0].pk, "SEK", 5000, 5000)
-    assert (grant.wagering_required, grant.wagered, grant.max_bet) == (Decimal(500), Decimal(0), 1000)
-    assert (grant.eligible_games, grant.status, grant.expires_at) == (["slots", "roulette"], "ACTIVE", expires)
+    assert (grant.wagering_required, grant.wagered, grant.terms["max_bet"]) == (Decimal(500), Decimal(0), 1000)
+    assert (grant.terms["eligible_games"], grant.status, grant.expires_at) == (["slots", "roulette"], "ACTIVE", expires)
+    assert Terms.from_json(grant.terms) == plain_terms(Decimal(500), 1000, ["slots", "roulette"], timedelta(hours=48))
     assert (grant.source_type, grant.source_ref) == ("batch", "d1")
     event = GrantEvent.objects.get()
     assert (event.from_status, event.to_status, event.cause, event.entry) == ("", "ACTIVE", "credited by batch d1", Entry.objects.get())
@@ -155,64 +158,116 @@ def test_post_credit_stage__twice_in_one_transaction__second_stage_starts_empty(
     assert balance_of(players[0].pk) == 300
 
 
-def _state():
-    """Everything that must not depend on how lines were posted."""
+def _state(*, in_order: bool):
+    """Everything that must not depend on how lines were posted. A pay-out comes after the credits of its batch, so where grants complete
+    at once the entries of an account are the same, but not their order."""
     accounts = list(
         Account.objects.order_by("player_id", "unit", "currency").values_list(
             "player_id", "unit", "currency", "balance", "version", "earned_total"
         )
     )
-    chain = list(
-        Entry.objects.order_by("account__player_id", "account__unit", "account__currency", "seq").values_list(
-            "account__player_id", "account__unit", "account__currency", "seq", "amount", "balance_after", "source_ref", "house"
-        )
-    )
+    chain = Entry.objects.order_by("account__player_id", "account__unit", "account__currency", "seq").values_list(
+        "account__player_id", "account__unit", "account__currency", "amount", "source_ref", "source_sub", "house", "reason",
+        *(["seq", "balance_after"] if in_order else []),
+    )  # fmt: skip
+    numbers = dict(BonusGrant.objects.values_list("pk", "source_ref"))
+    entries = [(*row[:4], numbers[int(row[4])] if row[5] and row[1] == "BONUS" and row[3] < 0 else row[4], *row[5:]) for row in chain]
     grants = list(
         BonusGrant.objects.order_by("source_ref").values_list(
-            "source_ref", "principal", "balance", "wagering_required", "max_bet", "status", "expires_at"
+            "source_ref", "principal", "balance", "wagering_required", "terms", "status", "expires_at", "activated_at", "closed_at",
+            "spins_left", "released", "kept", "product", "template_version", "queue_order",
+        )
+    )  # fmt: skip
+    queue = [numbers[pk] for pk in BonusGrant.objects.filter(status="QUEUED").order_by("player", "id").values_list("pk", flat=True)]
+    events = list(
+        GrantEvent.objects.order_by("grant__source_ref", "id").values_list(
+            "grant__source_ref", "from_status", "to_status", "cause", "detail", "entry__amount"
         )
     )
-    return accounts, chain, grants
+    payouts = sorted((numbers[grant], amount) for grant, amount in PayoutInstruction.objects.values_list("grant", "amount"))
+    return accounts, entries if in_order else sorted(entries), grants, queue, events, payouts
 
 
 def _post_alone(row):
     source = Source(row["source_type"], row["source_ref"])
-    if row["unit"] == "BONUS":
+    amount = Decimal(row["amount_minor"]).scaleb(0 if row["unit"] == "TICKET" else -2)
+    if row["template_code"] is not None:
+        services.offer_bonus(
+            player_id=row["player_id"], template=row["template_code"], currency=row["currency"], amount=amount, source=source, at=NOW,
+            reason=row["reason"],
+        )  # fmt: skip
+    elif row["unit"] == "BONUS":
         services.add_bonus(
-            player_id=row["player_id"], currency=row["currency"], amount=Decimal(row["amount_minor"]).scaleb(-2),
-            wagering_required=row["wagering_required"], expires_at=row["expires_at"], source=source, at=NOW, reason=row["reason"],
+            player_id=row["player_id"], currency=row["currency"], amount=amount, wagering_required=row["wagering_required"],
+            expires_at=row["expires_at"], source=source, at=NOW, reason=row["reason"],
         )  # fmt: skip
     else:
-        amount = Decimal(row["amount_minor"]).scaleb(0 if row["unit"] == "TICKET" else -2)
         services.add_points(player_id=row["player_id"], unit=row["unit"], amount=amount, source=source, at=NOW, reason=row["reason"])
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.fixture
+def templates():
+    """Every way in which a line of a template can begin."""
+    return {
+        "casino": a_template("casino", multiple=Decimal("12.5")).code,
+        "sports": a_template("sports", products=["sports"]).code,
+        "free": a_template("free", multiple=Decimal(0)).code,
+        "claim": a_template("claim", needs_claim=True).code,
+        "spins": a_template("spins", kind="free_spins", spins=20, spin_value=Decimal("0.10"), base="spin_winnings").code,
+        "tiny": a_template("tiny", min_bet=Decimal(20)).code,
+    }
+
+
+_KINDS = st.sampled_from(
+    ["LP", "RP", "TICKET", "BONUS", "BONUS", "no wagering", "SEK", "casino", "sports", "free", "claim", "spins", "tiny"]
+)
+
+
+def _line_of(number, player_id, kind, amount, templates):
+    ref = f"p{number:02d}"
+    if kind in ("LP", "RP", "TICKET", "BONUS"):
+        return line(number, player_id, amount, unit=kind, ref=ref)
+    if kind in templates:
+        return line(
+            number, player_id, amount, unit="BONUS", ref=ref, template_code=templates[kind], wagering_required=None, expires_at=None
+        )
+    terms = {"wagering_required": Decimal(0)} if kind == "no wagering" else {"currency": "SEK"}
+    return line(number, player_id, amount, unit="BONUS", ref=ref, **terms)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    rows=st.lists(
-        st.tuples(st.integers(0, 2), st.sampled_from(["LP", "RP", "TICKET", "BONUS"]), st.integers(1, 10**6)), min_size=1, max_size=14
-    ),
+    rows=st.lists(st.tuples(st.integers(0, 2), _KINDS, st.integers(1, 10**4)), min_size=1, max_size=14),
+    before=st.lists(st.tuples(st.integers(0, 2), _KINDS), max_size=4),
     cuts=st.lists(st.integers(0, 14), max_size=3),
 )
-def test_post_credit_stage__any_batching_of_the_same_lines__equals_one_by_one(players, rows, cuts):
-    lines = [line(n, players[who].pk, amount, unit=unit, ref=f"p{n}") for n, (who, unit, amount) in enumerate(rows)]
+def test_post_credit_stage__any_batching_of_the_same_lines__equals_one_by_one(players, templates, rows, before, cuts):
+    earlier = [_line_of(90 + n, players[who].pk, kind, 700, templates) for n, (who, kind) in enumerate(before)]
+    lines = [_line_of(n, players[who].pk, kind, amount, templates) for n, (who, kind, amount) in enumerate(rows)]
+    in_order = not {"no wagering", "free", "tiny"} & {kind for _, kind, *_ in [*rows, *before]}
     states = []
     bounds = sorted({0, *(min(cut, len(lines)) for cut in cuts), len(lines)})
-    for way in ("single", "batches"):
+    for way in ("single", "batches", "all again"):
         try:
             with transaction.atomic():
+                for row in earlier:
+                    _post_alone(row)
                 if way == "single":
                     for row in lines:
                         _post_alone(row)
                 else:
                     for start, stop in zip(bounds, bounds[1:], strict=False):
-                        post_lines(lines[start:stop])
+                        assert post_lines(lines[start:stop]).posted == stop - start
+                if way == "all again":
+                    for row in lines:
+                        _post_alone(row)
+                    assert post_lines(lines).duplicates == len(lines)
                 assert_books_balance()
-                states.append(_state())
+                states.append(_state(in_order=in_order))
                 raise _Undo
         except _Undo:
             pass
-    assert states[0] == states[1]
+    assert states[0] == states[1] == states[2]
 
 
 class _Undo(Exception):

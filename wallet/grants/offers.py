@@ -329,7 +329,7 @@ def _content(grant: BonusGrant) -> dict[str, Any]:
         "principal": str(grant.principal),
         "deposit": str(grant.deposit),
         "deposit_ref": grant.deposit_ref,
-        "required": str(grant.wagering_required),
+        "required": format(Decimal(grant.wagering_required).normalize(), "f"),
         "spins": str(grant.spins_left),
         "expires_at": grant.expires_at.isoformat(timespec="microseconds"),
         "queue_order": str(grant.queue_order),

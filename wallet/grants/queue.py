@@ -71,7 +71,7 @@ WITH starting AS MATERIALIZED (
     INSERT INTO wallet_grantevent (grant_id, from_status, to_status, cause, detail, entry_id, actor_id, occurred_at)
     SELECT starting.id, starting.status, 'ACTIVE', %(cause)s,
            jsonb_build_object('principal', starting.principal::text, 'deposit', starting.deposit::text,
-                              'required', starting.wagering_required::text, 'spins', starting.spins::text,
+                              'required', trim_scale(starting.wagering_required)::text, 'spins', starting.spins::text,
                               'expires_at', to_char(starting.ends_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')),
            credited.entry_id, %(actor)s::bigint, %(at)s::timestamptz
     FROM starting LEFT JOIN credited ON credited.id = starting.id ORDER BY starting.id
