@@ -10,9 +10,11 @@ from loyalty_site.common.jobs import Job, Scope, id_ranges, register
 from . import services
 
 _CHUNK = 5000
-_WITH_OPEN_GRANTS = (
-    "(SELECT DISTINCT player_id AS id FROM wallet_bonusgrant WHERE status IN ('ACTIVE', 'WAGERING', 'PAUSED')) AS players_with_open_grants"
+_WITH_GRANTS_TO_END = (
+    "(SELECT DISTINCT player_id AS id FROM wallet_bonusgrant WHERE status IN ('OFFERED', 'QUEUED', 'ACTIVE', 'WAGERING', 'PAUSED')) "
+    "AS players_with_grants_to_end"
 )
+_WITH_QUEUE = "(SELECT DISTINCT player_id AS id FROM wallet_bonusgrant WHERE status = 'QUEUED') AS players_with_queue"
 _WITH_ENDING_LOTS = (
     "(SELECT DISTINCT player_id AS id FROM wallet_lot WHERE status = 'ACTIVE' AND expires_at IS NOT NULL) AS players_with_ending_lots"
 )
@@ -23,6 +25,10 @@ _WITH_ACCOUNTS = "(SELECT DISTINCT player_id AS id FROM wallet_account) AS playe
 def _expire(scope: Scope) -> dict[str, Any]:
     expired = services.expire_bonuses(at=scope.as_of, lower_id=scope.lower_id, upper_id=scope.upper_id, chunk_size=_CHUNK)
     return {"rows": expired}
+
+
+def _activate(scope: Scope) -> dict[str, Any]:
+    return {"rows": services.activate_waiting(at=scope.as_of, lower_id=scope.lower_id, upper_id=scope.upper_id, chunk_size=_CHUNK)}
 
 
 def _expire_lots(scope: Scope) -> dict[str, Any]:
@@ -52,7 +58,8 @@ def deliver_payouts() -> int:
     return services.deliver_due(utc_now()).delivered
 
 
-register(Job("wallet.expire_bonuses", "Expire bonuses", _expire, id_ranges(_WITH_OPEN_GRANTS, chunk_size=_CHUNK)))
+register(Job("wallet.expire_bonuses", "Expire bonuses", _expire, id_ranges(_WITH_GRANTS_TO_END, chunk_size=_CHUNK)))
+register(Job("wallet.activate_waiting", "Begin waiting bonuses", _activate, id_ranges(_WITH_QUEUE, chunk_size=_CHUNK)))
 register(Job("wallet.activate_lots", "Release waiting points", _activate_lots, id_ranges(_WITH_PENDING_LOTS, chunk_size=_CHUNK)))
 register(Job("wallet.expire_lots", "Expire points", _expire_lots, id_ranges(_WITH_ENDING_LOTS, chunk_size=_CHUNK)))
 register(Job("wallet.warn_expiring", "Warn of points that end", _warn_expiring, id_ranges(_WITH_ENDING_LOTS, chunk_size=_CHUNK)))
