@@ -214,4 +214,39 @@ STORY_CHECKS = (
         """,
         "events",
     ),
+    Check(
+        "the entry of an event moves its bonus and locked part",
+        "an event's entry moved {actual}, its parts say {expected}",
+        """
+        SELECT entry.account_id, event.player_id, 'BONUS', event.currency, said.amount, coalesce(entry.amount, 0)
+        FROM wallet_wagerevent AS event LEFT JOIN wallet_entry AS entry ON entry.id = event.entry_id
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN event.kind = 'BET' OR event.kind = 'ROLLBACK' AND event.takes_back_kind = 'WIN' THEN -1 ELSE 1 END
+                   * (event.bonus_part + event.locked_part) AS amount
+        ) AS said
+        WHERE event.player_id >= %(lower)s AND event.player_id < %(upper)s AND NOT event.waits AND coalesce(entry.amount, 0) <> said.amount
+        ORDER BY event.id
+        """,
+        "events",
+    ),
+    Check(
+        "a rollback takes back what its bet counted",
+        "the rollbacks of a bet took back {actual} of the {expected} that it counted",
+        f"""
+        SELECT {_ROW}, counts.counted, -taken.counted
+        FROM wallet_wagerevent AS bet JOIN wallet_wagercount AS counts ON counts.wager_id = bet.id
+        JOIN wallet_bonusgrant AS g ON g.id = counts.grant_id JOIN wallet_account AS account ON account.id = g.account_id
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS rollbacks, coalesce(sum(back.counted), 0) AS counted,
+                   coalesce(bool_or(back.verdict = 'GRANT_CLOSED'), false) AS late
+            FROM wallet_wagerevent AS event LEFT JOIN wallet_wagercount AS back ON back.wager_id = event.id AND back.grant_id = g.id
+            WHERE event.player_id = bet.player_id AND event.kind = 'ROLLBACK' AND NOT event.waits AND event.source = bet.source
+              AND event.takes_back_id = bet.activity_id AND event.takes_back_kind = 'BET'
+        ) AS taken
+        WHERE {_GRANTS} AND bet.kind = 'BET' AND taken.rollbacks > 0 AND NOT taken.late AND -taken.counted < counts.counted
+        ORDER BY account.id
+        """,
+        "counts",
+        is_amount=False,
+    ),
 )
