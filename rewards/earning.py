@@ -5,7 +5,6 @@ hundredths, so it does not matter in how many nights a sum was reckoned. A day w
 difference posted: more points as a credit, fewer by taking back earlier postings. docs/points.md describes the rules.
 """
 
-import logging
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -18,10 +17,8 @@ from loyalty_site.common.clock import require_utc
 from loyalty_site.common.money import from_minor
 from rewards.granting.columns import lock_players
 from rewards.models import DayEarning, EarningRule, PlayPoints
-from wallet.models import Entry
-from wallet.services import Source, WalletError, add_points, create_credit_stage, post_credit_stage, reverse_entry
-
-logger = logging.getLogger(__name__)
+from wallet.models import Account, Entry, Lot
+from wallet.services import Source, add_points, cancel_pending, create_credit_stage, post_credit_stage, reverse_entry
 
 WALLET_SOURCE = "play"
 HOUSE = "game"
@@ -176,8 +173,8 @@ def credit_play_points(lower_id: int, upper_id: int, as_of: datetime) -> dict[st
     """Post the points of all full days (UTC) before `as_of` for `lower_id <= player < upper_id`. Safe to repeat.
 
     Only days since the first rule holds are looked at, and only those whose figures are new or changed are reckoned. Returns rows
-    (players with such a day), points (LP) and reward_points (RP) posted, players whose points were taken back, and players who owe
-    points because they spent them before a correction.
+    (players with such a day), points (LP) and reward_points (RP) posted, sums of players that were taken back, and accounts that owe points
+    because they were spent before a correction.
     """
     today = require_utc(as_of, "as_of").date()
     start = EarningRule.objects.aggregate(first=Min("valid_from"))["first"]
@@ -196,7 +193,7 @@ def credit_play_points(lower_id: int, upper_id: int, as_of: datetime) -> dict[st
     result = {
         "rows": len(players),
         "points": float(posted.by_unit.get("LP", Decimal(0))),
-        "taken_back": fewer - owing,
+        "taken_back": fewer,
         "owing": owing,
     }
     if reward_points := posted.by_unit.get("RP"):
@@ -220,7 +217,7 @@ def _reckon(cursor: Any, today: date, at: datetime) -> None:
 
 
 def _settle(cursor: Any, players: list[int], today: date, at: datetime) -> tuple[Any, int, int]:
-    """Bring the wallet to the exact sums. Returns (result of the credits, sums that fell, those of them that are owed)."""
+    """Bring the wallet to the exact sums. Returns (result of the credits, sums that fell, accounts of theirs that owe points)."""
     parameters = {"players": players, "through": _through(today)}
     create_credit_stage(cursor)
     cursor.execute(_STAGE, parameters)
@@ -228,47 +225,52 @@ def _settle(cursor: Any, players: list[int], today: date, at: datetime) -> tuple
     cursor.execute(_CREDITED, parameters)
     sums = PlayPoints.objects.filter(player_id__in=players).annotate(whole=Floor(F("earned") * 100))
     fewer = list(sums.filter(credited_minor__gt=F("whole")).order_by("player_id", "unit"))
-    owing = sum(not _take_back(points, at) for points in fewer)
+    for points in fewer:
+        _take_back(points, at)
+    owing = Account.objects.filter(player_id__in={points.player_id for points in fewer}, unit__in=("LP", "RP"), owed__gt=0).count()
     return posted, len(fewer), owing
 
 
-def _take_back(points: PlayPoints, at: datetime) -> bool:
-    """Lower the player's posted points to what is earned, by reversing the latest postings for play and crediting any excess again.
+def _take_back(points: PlayPoints, at: datetime) -> None:
+    """Lower the player's points to what is earned, by taking the latest postings for play back and crediting any excess again.
 
-    False when the wallet cannot give them back: then the difference stays as a debt that the next earnings pay.
+    Points that still wait are cancelled; what was spent already becomes a debt in the wallet that the next credits pay.
     """
     player_id, unit = points.player_id, points.unit
     excess = points.credited_minor - int(points.earned * 100 // 1)
+    reason = "a day of play was corrected"
+    mark = "" if unit == "LP" else f"{unit}-"
+    ref, sub = f"{player_id}:{points.through}", points.postings
+    waiting = Lot.objects.filter(
+        player_id=player_id, account__unit=unit, status=Lot.Status.PENDING, house=HOUSE, source_type=WALLET_SOURCE
+    ).order_by("-pk")
     postings = Entry.objects.filter(
         account__player_id=player_id, account__unit=unit, house=HOUSE, source_type=WALLET_SOURCE, reversal_of=None, reversals=None
     ).order_by("-pk")
-    reason = "a day of play was corrected"
-    mark = "" if unit == "LP" else f"{unit}-"
-    ref, sub, reversed_minor = f"{player_id}:{points.through}", points.postings, 0
-    try:
-        with transaction.atomic():
-            for entry in postings.iterator(chunk_size=50):
-                sub += 1
-                reverse_entry(entry.pk, source=Source(WALLET_SOURCE, ref, f"{mark}{sub}-back"), at=at, reason=reason, actor=None)
-                reversed_minor += entry.amount
-                if reversed_minor >= excess:
-                    break
-            if reversed_minor > excess:
-                sub += 1
-                add_points(
-                    player_id=player_id,
-                    unit=unit,
-                    amount=from_minor(reversed_minor - excess, unit),
-                    source=Source(WALLET_SOURCE, ref, f"{mark}{sub}"),
-                    at=at,
-                    reason=reason,
-                    house=HOUSE,
-                )
-    except WalletError as refusal:
-        logger.info("rewards.points_owed player=%s unit=%s minor=%s cause=%s", player_id, unit, excess, type(refusal).__name__)
-        return False
+    taken = 0
+    for lot in waiting.iterator(chunk_size=50):
+        if taken >= excess:
+            break
+        cancel_pending(source=Source(lot.source_type, lot.source_ref, lot.source_sub), at=at, reason=reason)
+        taken += lot.qty
+    for entry in postings.iterator(chunk_size=50):
+        if taken >= excess:
+            break
+        sub += 1
+        reverse_entry(entry.pk, source=Source(WALLET_SOURCE, ref, f"{mark}{sub}-back"), at=at, reason=reason, actor=None)
+        taken += entry.amount
+    if taken > excess:
+        sub += 1
+        add_points(
+            player_id=player_id,
+            unit=unit,
+            amount=from_minor(taken - excess, unit),
+            source=Source(WALLET_SOURCE, ref, f"{mark}{sub}"),
+            at=at,
+            reason=reason,
+            house=HOUSE,
+        )
     PlayPoints.objects.filter(player_id=player_id, unit=unit).update(credited_minor=points.credited_minor - excess, postings=sub)
-    return True
 
 
 def explain_day(player_id: int, day: date) -> dict[str, Any] | None:

@@ -26,10 +26,11 @@ from .errors import (
 )
 from .grants.expiry import expire_bonuses
 from .grants.forfeiture import ForfeitPreview, GrantLoss, decline_grant, forfeit_preview, surrender_grant, withdraw
-from .grants.offers import claim_grant, offer_bonus
+from .grants.offers import claim_grant, needs_deposit, offer_bonus
 from .grants.pausing import pause_grant, resume_grant
 from .grants.queue import activate_waiting, move_in_queue
 from .grants.reversal import reverse_deposit, reverse_grant
+from .grants.templates import current_version
 from .grants.voids import approve_void, reject_void, request_void
 from .models import House, Unit
 from .payouts import DeliveryReport, UnknownPayout, confirm_payout, deliver_due, retry_payout
@@ -87,6 +88,7 @@ __all__ = [
     "claim_grant",
     "confirm_payout",
     "create_credit_stage",
+    "current_version",
     "decline_grant",
     "deliver_due",
     "expire_bonuses",
@@ -96,6 +98,7 @@ __all__ = [
     "fulfil_redemption",
     "liability_report",
     "move_in_queue",
+    "needs_deposit",
     "offer_bonus",
     "pause_grant",
     "post_credit_stage",

@@ -10,8 +10,8 @@ from rewards.earning import credit_play_points
 from rewards.models import EarningRule, PlayPoints
 from rewards.tiers import raise_tiers
 from tests.factories import NOW, PlayerFactory, TierFactory
-from wallet.models import Account, Entry
-from wallet.services import Source, add_points, reconcile, spend
+from wallet.models import Account, Entry, Lot, PointsPolicy
+from wallet.services import Source, activate_lots, add_points, reconcile, spend
 
 pytestmark = pytest.mark.django_db
 EVERYBODY = (0, 2**62)
@@ -91,10 +91,25 @@ def test_points__corrected_downwards_after_they_were_spent__become_a_debt_that_p
     spend(player_id=player.pk, unit="LP", currency="", amount=Decimal(8), source=Source("t", "1"), at=NOW, reason="shop")
     play(player, 13, "400")
     assert credit_play_points(*EVERYBODY, NOW)["owing"] == 1
-    assert points(player) == Decimal(2)
-    play(player, 14, "1000")  # 10 earned, 6 of them pay the debt
+    account = Account.objects.get()
+    assert (account.balance, account.owed, account.earned_total) == (0, 400, 400)  # 4 earned, 8 spent
+    play(player, 14, "1000")  # 10 earned, 4 of them pay the debt
     credit_play_points(*EVERYBODY, NOW)
     assert points(player) == Decimal(6)
+    assert reconcile(*EVERYBODY).ok
+
+
+def test_points__corrected_while_they_wait__are_cancelled_and_the_rest_waits_anew() -> None:
+    PointsPolicy.objects.filter(unit="LP").update(pending_hours=24)
+    player = PlayerFactory()
+    play(player, 13, "1000")
+    credit_play_points(*EVERYBODY, NOW)
+    play(player, 13, "400")
+    assert credit_play_points(*EVERYBODY, NOW)["taken_back"] == 1
+    assert list(Lot.objects.order_by("pk").values_list("qty", "status")) == [(1000, "CANCELLED"), (400, "PENDING")]
+    activate_lots(at=NOW + timedelta(hours=24), lower_id=0, upper_id=2**62)
+    assert points(player) == Decimal(4)
+    assert reconcile(*EVERYBODY).ok
 
 
 def test_tiers__points_reach_a_threshold__move_up_at_once_and_never_down() -> None:
