@@ -27,9 +27,7 @@ def earn(player_id: int, amount: str, at: datetime, *, unit: str = "RP", ref: st
 
 
 def spend(player_id: int, amount: str, at: datetime, *, unit: str = "RP", ref: str = "") -> Entry:
-    return services.spend(
-        player_id=player_id, unit=unit, currency="", amount=Decimal(amount), source=a_source(ref), at=at, reason="mug"
-    )
+    return services.spend(player_id=player_id, unit=unit, currency="", amount=Decimal(amount), source=a_source(ref), at=at, reason="mug")
 
 
 def take_back(entry: Entry, at: datetime, ref: str = "") -> Entry:
