@@ -18,6 +18,7 @@ from loyalty_site.common.clock import day_start
 from loyalty_site.common.money import from_minor
 
 MOST_DAYS = 1_100
+EARLIEST, LATEST = date(2000, 1, 1), date(2999, 12, 31)
 
 
 class Group(TextChoices):
@@ -135,8 +136,8 @@ class Question:
     def check(self) -> None:
         """Raises FunnelError for a period that is turned round, longer than three years or out of all sense."""
         for day in (self.first, self.last):
-            if not 2000 <= day.year <= 2999:
-                raise FunnelError(f"the period has the day {day}; use days from 2000-01-01 to 2999-12-31")
+            if not EARLIEST <= day <= LATEST:
+                raise FunnelError(f"the period has the day {day}; use days from {EARLIEST} to {LATEST}")
         if self.last < self.first:
             raise FunnelError(f"the period ends on {self.last} before it begins on {self.first}; swap the two")
         if (self.last - self.first).days >= MOST_DAYS:

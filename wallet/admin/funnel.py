@@ -17,7 +17,7 @@ from loyalty_site.common.admin.actions import StaffPage, acting_user
 from loyalty_site.common.admin.display import DASH, amount
 from loyalty_site.common.clock import utc_now
 from players.models import Jurisdiction, Player, Segment
-from wallet.funnel import MEASURES, Funnel, FunnelError, Group, Line, Question, bonus_funnel
+from wallet.funnel import EARLIEST, LATEST, MEASURES, Funnel, FunnelError, Group, Line, Question, bonus_funnel
 from wallet.models import BonusTemplate
 
 from .grant_export import EXPORT_PERMISSION, csv_download, csv_lines, xlsx_file
@@ -76,9 +76,9 @@ def asked_from(query: Mapping[str, str], today: date, currencies: list[str]) -> 
         last=last,
         currency=currency,
         group=Group(group),
-        template=query.get("template", "")[:60],
-        market=query.get("market", "")[:10],
-        segment=query.get("segment", "")[:20],
+        template=query.get("template", "")[:60].replace("\0", ""),
+        market=query.get("market", "")[:10].replace("\0", ""),
+        segment=query.get("segment", "")[:20].replace("\0", ""),
     )
     try:
         question.check()
@@ -92,7 +92,11 @@ def _day(text: str, default: date, name: str, errors: list[str]) -> date:
     if not text:
         return default
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
+        if EARLIEST <= day <= LATEST:
+            return day
+        errors.append(f"{name}: use days from {EARLIEST} to {LATEST}, not {text}. {default} is used instead.")
+        return default
     except ValueError:
         errors.append(f"{name}: {text!r} is no date; write it as 2026-03-31. {default} is used instead.")
         return default
