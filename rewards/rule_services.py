@@ -18,6 +18,7 @@ from loyalty_site.common import audit
 from loyalty_site.common.clock import require_utc
 from loyalty_site.common.models import ApiClient
 from players.models import Game, Tier
+from rewards.granting.batch import bonus_terms
 from rewards.models import RewardRule, RuleVersion
 from rewards.rules.engine import CompiledRule, compile_rule
 from rewards.rules.lint import Review, RuleDraft, review
@@ -106,7 +107,7 @@ def check_content(content: RuleContent) -> Review:
             known_values=known_values(),
         )
     )
-    extra = _settings_problems(content)
+    extra = [*_settings_problems(content), *_template_problems(found)]
     return found if not extra else Review((*extra, *found.problems), None, found.conditions, found.reward_config)
 
 
@@ -166,7 +167,9 @@ def set_active(rule: RewardRule, active: bool, *, at: datetime, caller: Caller) 
         if active:
             if rule.current_version is None:
                 raise RuleRefused(f"The rule {rule.rule_id} has no content yet; save it first.")
-            compile_version(rule.current_version)
+            compiled = compile_version(rule.current_version)
+            if compiled.reward.bonus_template and (problems := template_problems(compiled.reward.bonus_template)):
+                raise RuleError(problems)
             if rule.valid_to is not None and rule.valid_to <= at:
                 raise RuleRefused(f"The rule ended on {rule.valid_to:%Y-%m-%d %H:%M} UTC; change its validity first.")
         rule.is_active = active
@@ -293,6 +296,23 @@ def _settings_problems(content: RuleContent) -> list[Problem]:
     if content.player_budget and content.total_budget and content.player_budget > content.total_budget:
         problems.append(Problem("budget", "One player's budget is above the total budget.", "Lower it.", "player_budget"))
     return problems
+
+
+def _template_problems(found: Review) -> list[Problem]:
+    """The template that the reward names must be one that can be offered, and whose amount the rule can state."""
+    code = found.rule.reward.bonus_template if found.rule is not None else ""
+    return [] if not code else template_problems(code)
+
+
+def template_problems(code: str) -> list[Problem]:
+    """Why a bonus template cannot be given by a rule; empty when it can."""
+    try:
+        bonus_terms(code)
+    except ValueError as error:
+        message, _, remedy = str(error).partition("; ")
+        text = f"{message[:1].upper()}{message[1:]}."
+        return [Problem("reward_template", text, f"{remedy[:1].upper()}{remedy[1:]}.", "reward_config", ("bonus_template",))]
+    return []
 
 
 def _content_values(content: RuleContent, found: Review) -> dict[str, Any]:

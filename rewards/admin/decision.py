@@ -43,6 +43,7 @@ from rewards.granting.revocation import REVOKE_PERMISSION
 from rewards.models import RewardDecision, Unit
 from rewards.services import Answer
 from wallet.admin.parts import PlayerSearchMixin, player_link, right
+from wallet.models import BonusTemplate
 
 from .approvals import ApprovalsPage
 from .decision_page import decision_page, origin_text, status_badge
@@ -99,11 +100,19 @@ class GrantForm(ReasonForm):
         widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "numeric"}),
         help_text="Bonus money only, and needed there.",
     )
+    bonus_template = forms.ChoiceField(
+        required=False,
+        label="Bonus template",
+        widget=UnfoldAdminSelectWidget,
+        help_text="Bonus money only. It has the terms: then leave times to wager and hours empty.",
+    )
     key = forms.CharField(widget=forms.HiddenInput, max_length=80)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["key"].initial = uuid4().hex
+        templates = BonusTemplate.objects.filter(is_active=True, current__isnull=False).values_list("code", "name")
+        self.fields["bonus_template"].choices = [("", "None: terms as above"), *templates]  # type: ignore[attr-defined]
 
     def clean_player(self) -> Player:
         player = Player.objects.filter(external_id=self.cleaned_data["player"].strip()).first()
@@ -116,7 +125,13 @@ class GrantForm(ReasonForm):
         if self.errors:
             return data
         is_bonus = data["unit"] == Unit.BONUS
-        if is_bonus and not data["expiry_hours"]:
+        if data["bonus_template"]:
+            if not is_bonus:
+                self.add_error("bonus_template", "Only bonus money has a template; leave it empty.")
+            for name in ("wagering_multiple", "expiry_hours"):
+                if data[name]:
+                    self.add_error(name, "The template says this; leave it empty.")
+        elif is_bonus and not data["expiry_hours"]:
             self.add_error("expiry_hours", "Bonus money needs an end: say how many hours the player has.")
         if not is_bonus and data["wagering_multiple"]:
             self.add_error("wagering_multiple", "Only bonus money can be wagered; leave it empty.")
@@ -295,6 +310,7 @@ class RewardDecisionAdmin(PlayerSearchMixin, ViewOnlyAdmin):
                 at=utc_now(),
                 actor=staff_user(request),
                 wagering_multiple=data["wagering_multiple"] or Decimal(0),
+                bonus_template=data["bonus_template"],
                 expiry_hours=data["expiry_hours"] if data["unit"] == Unit.BONUS else None,
             ),
             success=lambda made: f"Reward #{made.pk}: {made.get_status_display().lower()}.",

@@ -80,6 +80,13 @@ class RuleForm(forms.Form):
     wagering_requirement = _number("Wagering", "Times the amount.")
     expiry_hours = _number("Expires after", "Hours.", whole=True)
     max_bet = _number("Largest bet", "While wagering.")
+    bonus_template = forms.SlugField(
+        label="Bonus template",
+        required=False,
+        max_length=60,
+        help_text="Code. It has the terms: then leave wagering, hours, largest bet and games empty.",
+        widget=_input(),
+    )
     eligible_games = forms.CharField(
         label="Games", required=False, help_text="Categories or game codes, with commas. Empty: all games.", widget=_input()
     )
@@ -156,6 +163,8 @@ class RuleForm(forms.Form):
         games = [game.strip() for game in data["eligible_games"].split(",") if game.strip()]
         if games:
             config["eligible_games"] = games
+        if data["bonus_template"]:
+            config["bonus_template"] = data["bonus_template"]
         if data["currency"]:
             config["currency"] = data["currency"].strip().upper()
         if data["rounding"] and data["rounding"] != "DOWN":

@@ -33,7 +33,11 @@ class _GrantView(IdempotentWriteMixin, APIView):
         body = self.shape(data=request.data)
         body.is_valid(raise_exception=True)
         player, values = player_of(body), body.validated_data
-        terms = {name: values[name] for name in ("wagering_multiple", "expiry_hours", "max_bet", "eligible_games") if name in values}
+        terms = {
+            name: values[name]
+            for name in ("wagering_multiple", "expiry_hours", "max_bet", "eligible_games", "bonus_template")
+            if name in values
+        }
         try:
             decision = services.grant_by_hand(
                 player_id=player.pk,

@@ -89,6 +89,7 @@ class DecisionSerializer(serializers.ModelSerializer):
             "proposed_amount",
             "amount",
             "wagering_required",
+            "bonus_template",
             "status",
             "refused_by",
             "verdicts",
@@ -119,12 +120,35 @@ class AddPointsSerializer(serializers.Serializer):
 
 
 class AddBonusSerializer(AddPointsSerializer):
-    wagering_multiple = serializers.DecimalField(
-        max_digits=6, decimal_places=2, min_value=Decimal(0), help_text="Times the amount that must be wagered; 0 pays out at once."
+    bonus_template = CleanCharField(
+        required=False,
+        default="",
+        allow_blank=True,
+        max_length=60,
+        help_text="Code of a bonus template: its terms hold, and the other terms must be left out.",
     )
-    expiry_hours = serializers.IntegerField(min_value=1, max_value=87_600, default=168)
+    wagering_multiple = serializers.DecimalField(
+        required=False,
+        max_digits=6,
+        decimal_places=2,
+        min_value=Decimal(0),
+        help_text="Times the amount that must be wagered; 0 pays out at once. Needed without a template.",
+    )
+    expiry_hours = serializers.IntegerField(required=False, min_value=1, max_value=87_600, help_text="Without a template: 168 if left out.")
     max_bet = AmountField(required=False, allow_null=True, default=None, max_digits=14, decimal_places=2, min_value=Decimal("0.01"))
     eligible_games = serializers.ListField(child=CleanCharField(max_length=80), required=False, default=list, max_length=200)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs["bonus_template"]:
+            for name in ("wagering_multiple", "expiry_hours", "max_bet", "eligible_games"):
+                if attrs.get(name):
+                    raise serializers.ValidationError({name: "The bonus template has this term; leave it out."})
+                attrs.pop(name, None)
+            return attrs
+        if "wagering_multiple" not in attrs:
+            raise serializers.ValidationError({"wagering_multiple": "Needed without a bonus_template: how many times to wager the amount."})
+        attrs.setdefault("expiry_hours", 168)
+        return attrs
 
 
 class BatchSerializer(serializers.Serializer):

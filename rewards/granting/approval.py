@@ -19,7 +19,7 @@ from loyalty_site.common.models import AuditEvent
 from players.models import PlayerMetrics
 from players.services import refresh_metrics_for
 from rewards.granting import budgets
-from rewards.granting.batch import GrantBatch, Proposals, Terms, terms_of
+from rewards.granting.batch import GrantBatch, Proposals, Terms, bonus_terms, terms_of
 from rewards.granting.budgets import load_budgets
 from rewards.granting.columns import load_players, lock_players
 from rewards.granting.gates import Work
@@ -319,11 +319,12 @@ def _as_proposals(decisions: list[RewardDecision]) -> Proposals:
     """Decisions of one rule version and period (or one grant without a rule) as they were proposed."""
     first = decisions[0]
     version = first.rule_version
-    terms = (
-        terms_of(version)
-        if version is not None
-        else Terms(first.unit, first.wagering_multiple, first.expiry_hours, first.max_bet, tuple(first.eligible_games))
-    )
+    if version is not None:
+        terms = terms_of(version)
+    elif first.bonus_template:
+        terms = bonus_terms(first.bonus_template)
+    else:
+        terms = Terms(first.unit, first.wagering_multiple, first.expiry_hours, first.max_bet, tuple(first.eligible_games))
     return Proposals(
         terms=terms,
         player_ids=[one.player_id for one in decisions],

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 
 from loyalty_site.common.models import ApiClient
 from rewards.models import RewardDecision, RuleVersion
+from wallet.services import current_version, needs_deposit
 
 RULE, MANUAL, API = RewardDecision.Source.RULE, RewardDecision.Source.MANUAL, RewardDecision.Source.API
 
@@ -18,13 +19,20 @@ UNIT_OF_TYPE = {"BONUS_BALANCE": "BONUS", "LOYALTY_POINTS": "LP", "REWARD_POINTS
 
 @dataclass(frozen=True)
 class Terms:
-    """The conditions on which an amount is given. `wagering_multiple` times the amount must be wagered; only bonus money has one."""
+    """The conditions on which an amount is given. `wagering_multiple` times the amount must be wagered; only bonus money has one.
+
+    With a `bonus_template` the terms are those of its current version: what stands here is what the gates look at, with the products
+    and the markets (ids; none: all) for which it is made.
+    """
 
     unit: str
     wagering_multiple: Decimal = Decimal(0)
     expiry_hours: int | None = None
     max_bet: Decimal | None = None
     eligible_games: tuple[str, ...] = ()
+    bonus_template: str = ""
+    products: tuple[str, ...] = ()
+    markets: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -107,12 +115,31 @@ def terms_of(version: RuleVersion) -> Terms:
     unit = UNIT_OF_TYPE[config["type"]]
     if unit != "BONUS":
         return Terms(unit)  # only bonus money has terms
+    if config.get("bonus_template"):
+        return bonus_terms(str(config["bonus_template"]))
     return Terms(
         unit=unit,
         wagering_multiple=Decimal(str(config.get("wagering_requirement") or 0)),
         expiry_hours=int(config["expiry_hours"]) if config.get("expiry_hours") else None,
         max_bet=Decimal(str(config["max_bet"])) if config.get("max_bet") else None,
         eligible_games=tuple(config.get("eligible_games") or ()),
+    )
+
+
+def bonus_terms(code: str) -> Terms:
+    """The terms of a bonus template as it is now. Raises ValueError for a template that cannot be given as a reward, saying why."""
+    version = current_version(code)
+    if needs_deposit(version) and not version.needs_claim:
+        raise ValueError(f"bonus template {code!r} needs a deposit, which no reward names; let the player claim it, or choose another")
+    return Terms(
+        unit="BONUS",
+        wagering_multiple=version.multiple,
+        expiry_hours=version.wagering_hours,
+        max_bet=version.max_bet,
+        eligible_games=tuple(version.eligible_games),
+        bonus_template=code,
+        products=tuple(version.products),
+        markets=frozenset(version.markets.values_list("pk", flat=True)),
     )
 
 

@@ -13,7 +13,7 @@ from loyalty_site.common.money import to_minor
 from players.models import Player
 from players.services import refresh_metrics_for
 from rewards.granting.approval import require_permission
-from rewards.granting.batch import API, MANUAL, GrantBatch, Proposals, Terms
+from rewards.granting.batch import API, MANUAL, GrantBatch, Proposals, Terms, bonus_terms
 from rewards.granting.pipeline import grant
 from rewards.models import RewardDecision
 
@@ -34,11 +34,14 @@ def grant_by_hand(
     expiry_hours: int | None = None,
     max_bet: Decimal | None = None,
     eligible_games: Sequence[str] = (),
+    bonus_template: str = "",
 ) -> RewardDecision:
     """Propose one reward for one player, and pay it at once when no gate and no limit stands in the way.
 
-    `amount` is exact in the unit (bonus money: the player's own currency). `key` is the caller's idempotency key: the same key and
-    content returns the first decision, other content raises KeyConflict. The returned decision tells what became of it.
+    `amount` is exact in the unit (bonus money: the player's own currency). With a `bonus_template` the terms are those of its current
+    version: of a bonus in proportion to a deposit the amount is the most, of free spins what they are worth. `key` is the caller's
+    idempotency key: the same key and content returns the first decision, other content raises KeyConflict. The returned decision tells
+    what became of it.
     Raises PermissionDenied (people need rewards.grant_manual), Player.DoesNotExist, MoneyError or ValueError for an impossible grant.
     """
     if (actor is None) == (api_client is None):
@@ -51,6 +54,10 @@ def grant_by_hand(
         raise ValueError("give an idempotency key of 1 to 80 characters")
     player = Player.objects.only("id", "currency").get(pk=player_id)
     terms = Terms(unit, wagering_multiple, expiry_hours, max_bet, tuple(eligible_games))
+    if bonus_template:
+        if terms != Terms("BONUS"):
+            raise ValueError(f"the terms of a bonus stand in its template {bonus_template!r}: leave unit BONUS, and all other terms empty")
+        terms = bonus_terms(bonus_template)
     minor = to_minor(amount, player.currency if unit == "BONUS" else unit)
     full_key = f"user:{actor.pk}:{key}" if actor is not None else f"client:{api_client.pk if api_client else ''}:{key}"
     source = MANUAL if actor is not None else API

@@ -59,10 +59,14 @@ def propose(version: RuleVersion, rule: CompiledRule, facts: FactTable) -> Propo
     found = evaluate(rule, facts)
     if not len(found.player_ids):
         return None
+    try:
+        terms = terms_of(version)
+    except ValueError as error:
+        raise BrokenRule(f"rule {version.rule.rule_id}, version {version.number}: {error}; mend it or switch it off") from error
     inputs = sorted(fact_names(rule.amount))
     positions = np.searchsorted(facts.player_ids, found.player_ids).tolist()
     return Proposals(
-        terms=terms_of(version),
+        terms=terms,
         player_ids=found.player_ids.tolist(),
         minor=found.minor.tolist(),
         version=version,

@@ -158,6 +158,14 @@ def jurisdiction(work: Work) -> Outcome:
         where(hours, lambda pack, given: pack.min_wagering_hours is not None and given is not None and given < pack.min_wagering_hours),
         "the market asks for more time to meet the terms",
     )
+    made_for = rows.each(lambda origin: origin.proposals.terms.markets)
+    out.refuse(
+        where(made_for, lambda pack, markets: markets and pack.jurisdiction_id not in markets), "the bonus is not offered in this market"
+    )
+    products = rows.each(lambda origin: origin.proposals.terms.products)
+    out.refuse(
+        where(products, lambda pack, joined: pack.one_product_per_bonus and len(joined) > 1), "the market asks for one product per bonus"
+    )
     idle = object_array([_days_since(day, work.at) for day in work.of_player("last_activity_on")])
     out.refuse(where(idle, _too_idle), "the market allows no offers to players who stopped playing")
     out.inputs = {

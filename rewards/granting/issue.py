@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db import DatabaseError, OperationalError, connection, transaction
 
+from loyalty_site.common.money import exponent
 from loyalty_site.common.sql import id_array
 from players.selectors import barred_players
 from rewards.granting import budgets
@@ -32,15 +33,19 @@ ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 
 _FILL = f"""
 INSERT INTO wallet_credit_stage (line_no, player_id, unit, currency, amount_minor, source_type, source_ref, source_sub, reason,
-    wagering_required, expires_at, max_bet_minor, eligible_games)
+    wagering_required, expires_at, max_bet_minor, eligible_games, template_code, wagering_multiple)
 SELECT d.id, d.player_id, d.unit, d.currency, d.amount_minor, '{WALLET_SOURCE}', d.id::text, '',
     left(COALESCE(NULLIF(d.reason, ''), r.name, d.source), 500),
     CASE WHEN d.unit = 'BONUS' THEN d.wagering_required END,
     CASE WHEN d.unit = 'BONUS' THEN %(at)s::timestamptz + d.expiry_hours * interval '1 hour' END,
-    d.max_bet_minor, d.eligible_games
+    d.max_bet_minor, d.eligible_games, NULLIF(d.bonus_template, ''),
+    CASE WHEN d.bonus_template <> '' THEN round(d.wagering_required * unit.minor / d.amount_minor, 2) END
 FROM rewards_rewarddecision d LEFT JOIN rewards_rewardrule r ON r.id = d.rule_id
+LEFT JOIN unnest(%(currencies)s::text[], %(minors)s::bigint[]) AS unit(currency, minor) ON unit.currency = d.currency
 WHERE d.id = ANY(%(ids)s::bigint[])
 """
+# of a bonus of a template, the multiple after penalties: the wallet takes it where it is above the template's own
+_CURRENCIES = "SELECT DISTINCT currency FROM rewards_rewarddecision WHERE id = ANY(%s::bigint[]) AND bonus_template <> ''"
 
 _MARK = """
 UPDATE rewards_rewarddecision SET status = %(to)s, issued_at = CASE WHEN %(to)s = 'ISSUED' THEN %(at)s::timestamptz END, error = %(note)s
@@ -142,7 +147,10 @@ def _post(decisions: list[int], at: datetime) -> None:
     budgets.spend(decisions, at)  # before the accounts: locks go decisions, budgets, accounts everywhere
     with connection.cursor() as cursor:
         create_credit_stage(cursor)
-        cursor.execute(_FILL, {"ids": id_array(decisions), "at": at})
+        cursor.execute(_CURRENCIES, [id_array(decisions)])
+        currencies = [row[0] for row in cursor.fetchall()]
+        minors = [10 ** exponent(currency) for currency in currencies]
+        cursor.execute(_FILL, {"ids": id_array(decisions), "at": at, "currencies": currencies, "minors": minors})
         post_credit_stage(cursor, house=HOUSE, at=at)
     _mark(decisions, "ISSUED", at, "")
 

@@ -154,7 +154,8 @@ def _decided_by_key(batch: GrantBatch, rows: Rows) -> dict[int, tuple[int, str]]
         raise KeyConflict("an idempotency key stands twice in the batch")
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT idempotency_key, id, status, player_id, unit, currency, proposed_minor, wagering_multiple, expiry_hours "
+            "SELECT idempotency_key, id, status, player_id, unit, currency, proposed_minor, bonus_template, "
+            "CASE WHEN bonus_template = '' THEN wagering_multiple END, CASE WHEN bonus_template = '' THEN expiry_hours END "
             "FROM rewards_rewarddecision WHERE source = %s AND idempotency_key = ANY(%s)",
             [batch.source, keys],
         )
@@ -166,7 +167,9 @@ def _decided_by_key(batch: GrantBatch, rows: Rows) -> dict[int, tuple[int, str]]
         decision, status, *content = known[key]
         terms = rows.origins[rows.origin[row]].proposals.terms
         asked = [int(rows.player_id[row]), rows.unit[row], rows.currency[row], int(rows.proposed[row])]
-        if content != [*asked, terms.wagering_multiple, terms.expiry_hours]:
+        # what a template says may have changed since; its code is what was asked for
+        conditions = [None, None] if terms.bonus_template else [terms.wagering_multiple, terms.expiry_hours]
+        if content != [*asked, terms.bonus_template, *conditions]:
             raise KeyConflict(f"idempotency key {key!r} already stands for reward {decision} with other content; use a new key")
         found[row] = (decision, status)
     return found
@@ -221,6 +224,7 @@ def _staged(batch: GrantBatch, checked: Checked) -> Iterator[tuple[Any, ...]]:
             terms.expiry_hours,
             None if terms.max_bet is None else to_minor(terms.max_bet, rows.money_unit(row), "DOWN"),
             games[rows.origin[row]],
+            terms.bonus_template,
             status,
             verdicts,
             str(checked.refused_by[row]),

@@ -13,8 +13,8 @@ from rewards.granting.approval import Answer, require_permission
 from rewards.granting.issue import WALLET_SOURCE
 from rewards.granting.states import check_path
 from rewards.models import DecisionEvent, RewardDecision
-from wallet.models import Entry
-from wallet.services import Source, WalletError, reverse_entry
+from wallet.models import OPEN_STATUSES, WAITING_STATUSES, BonusGrant, Entry, Lot
+from wallet.services import CannotReverse, Source, WalletError, cancel_pending, reverse_entry, reverse_grant
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,8 @@ REVOKE_PERMISSION = "rewards.revoke_decision"
 
 
 def revoke(decision_ids: Sequence[int], actor: User, at: datetime, reason: str) -> list[Answer]:
-    """Take issued rewards back, each in a transaction of its own. A reward that the player has used cannot be revoked.
+    """Take issued rewards back, each in a transaction of its own. A bonus that was used cannot be revoked; points
+    that were spent become a debt in the wallet.
 
     Answers are REVOKED or NOT_ALLOWED with the wallet's own reason. Raises PermissionDenied, or ValueError without a reason.
     """
@@ -44,8 +45,7 @@ def _revoke_one(decision_id: int, actor: User, at: datetime, reason: str) -> Ans
                 )
             check_path("ISSUED", "REVOKED")
             budgets.unspend([decision_id], at)
-            entry = Entry.objects.get(source_type=WALLET_SOURCE, source_ref=str(decision_id), source_sub="")
-            reverse_entry(entry.pk, source=Source(WALLET_SOURCE, str(decision_id), "revoke"), at=at, reason=reason[:500], actor=actor)
+            _take_back(decision_id, actor, at, reason)
             RewardDecision.objects.filter(pk=decision_id).update(status="REVOKED", revoked_at=at, budget_ids=[])
             DecisionEvent.objects.create(
                 decision=decision,
@@ -69,3 +69,25 @@ def _revoke_one(decision_id: int, actor: User, at: datetime, reason: str) -> Ans
         return Answer(decision_id, "NOT_ALLOWED", str(error))
     logger.info("rewards.decision_revoked decision=%s", decision_id)
     return Answer(decision_id, "REVOKED")
+
+
+def _take_back(decision_id: int, actor: User, at: datetime, reason: str) -> None:
+    """Reverse the credit; a bonus that is offered, waits, or has free spins none of which was played has no credit yet, and just ends."""
+    own = {"source_type": WALLET_SOURCE, "source_ref": str(decision_id), "source_sub": ""}
+    source = Source(WALLET_SOURCE, str(decision_id), "revoke")
+    entry = Entry.objects.filter(**own).first()
+    if entry is not None:
+        reverse_entry(entry.pk, source=source, at=at, reason=reason[:500], actor=actor)
+        return
+    if Lot.objects.filter(**own).exists():  # points that wait
+        cancel_pending(source=Source(WALLET_SOURCE, str(decision_id)), at=at, reason=reason[:500], actor=actor)
+        return
+    grant = BonusGrant.objects.get(**own)
+    if grant.status not in WAITING_STATUSES and not _untouched(grant):
+        raise CannotReverse(f"bonus grant {grant.pk} is {grant.get_status_display().lower()}; what was used of it cannot be taken back")
+    reverse_grant(grant.pk, cause=f"reward revoked: {reason}"[:300], source=source, at=at, actor=actor)
+
+
+def _untouched(grant: BonusGrant) -> bool:
+    """Whether it is an open grant of free spins that were not played yet."""
+    return grant.status in OPEN_STATUSES and not grant.principal and not grant.open_bets and grant.spins_left == grant.terms.get("spins", 0)

@@ -27,6 +27,7 @@ _COLUMNS = {
     "expiry_hours": "integer",
     "max_bet_minor": "bigint",
     "eligible_games": "jsonb",
+    "bonus_template": "text",
     "status": "text",
     "verdicts": "jsonb",
     "refused_by": "text",

@@ -67,6 +67,9 @@ class RewardDecision(models.Model):
     wagering_required = models.DecimalField(max_digits=20, decimal_places=4, default=0)
     expiry_hours = models.PositiveIntegerField(null=True, blank=True, help_text="Hours from issue; empty: does not expire.")
     max_bet_minor = models.BigIntegerField(null=True, blank=True)
+    bonus_template = models.CharField(
+        max_length=60, blank=True, default="", help_text="Code of the bonus template whose terms hold; empty: the terms stand here."
+    )
     eligible_games = models.JSONField(default=list, blank=True)
     status = models.CharField(max_length=13, choices=DecisionStatus, default=DecisionStatus.PROPOSED)
     verdicts = models.JSONField(default=list, help_text="One object a gate: name, version, inputs, result, reason.")

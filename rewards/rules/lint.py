@@ -321,7 +321,7 @@ def _reward_warnings(rule: CompiledRule, draft: RuleDraft) -> Iterator[Problem]:
                     "not_for_type", f"{key} has no effect on {reward.type}.", "Remove it, or give BONUS_BALANCE.", "reward_config", (key,)
                 )
         return
-    if reward.wagering_requirement == 0:
+    if reward.wagering_requirement == 0 and not reward.bonus_template:
         yield _warn(
             "no_wagering", "The bonus need not be wagered at all.", 'Add "wagering_requirement" if that is not meant.', "reward_config",
             ("wagering_requirement",),

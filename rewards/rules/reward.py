@@ -25,9 +25,11 @@ TYPE_WORDS = {
 }
 KEYS = (
     "type", "formula", "max_amount", "min_amount", "rounding", "currency",
-    "wagering_requirement", "expiry_hours", "max_bet", "eligible_games",
+    "wagering_requirement", "expiry_hours", "max_bet", "eligible_games", "bonus_template",
 )  # fmt: skip
-BONUS_KEYS = ("wagering_requirement", "expiry_hours", "max_bet", "eligible_games")
+TEMPLATE_KEYS = ("wagering_requirement", "expiry_hours", "max_bet", "eligible_games")  # what a template says itself
+BONUS_KEYS = (*TEMPLATE_KEYS, "bonus_template")
+MAX_TEMPLATE_CODE = 60
 MAX_WAGERING = 1000  # times the amount; no market allows anything near it
 MAX_EXPIRY_HOURS = 24 * 366 * 5
 MAX_GAMES = 500
@@ -39,7 +41,7 @@ class RewardSpec:
 
     max_amount: the amount is cut to it; min_amount: a smaller amount is not given at all; wagering_requirement: how many times the
     amount must be wagered; currency: only players of this currency take part ("": all); rounding: DOWN, HALF_UP or HALF_EVEN, to the
-    minor unit.
+    minor unit. bonus_template: code of the template that has the terms of the bonus ("": they stand here).
     """
 
     type: str
@@ -52,6 +54,7 @@ class RewardSpec:
     max_bet: Decimal | None
     currency: str
     rounding: str
+    bonus_template: str = ""
 
     @property
     def unit(self) -> str:
@@ -107,6 +110,7 @@ class _Reader:
             max_bet=self.max_bet(kind, currency),
             currency=currency,
             rounding=self.rounding(),
+            bonus_template=self.template(kind),
         )
         if self.problems or expression is None:
             raise RuleError(self.problems)
@@ -179,7 +183,7 @@ class _Reader:
     def expiry(self, kind: str) -> int | None:
         value = self.source.get("expiry_hours")
         if value is None or value == "":
-            if kind == "BONUS_BALANCE":
+            if kind == "BONUS_BALANCE" and not self.source.get("bonus_template"):
                 self.problem("reward_expiry", "Bonus money needs an expiry.", 'Add "expiry_hours": 48.', "expiry_hours")
             return None
         number = exact_number(value)
@@ -187,6 +191,22 @@ class _Reader:
             self.problem("reward_expiry", "expiry_hours needs a whole number of hours.", f"From 1 to {MAX_EXPIRY_HOURS}.", "expiry_hours")
             return None
         return int(number)
+
+    def template(self, kind: str) -> str:
+        """The code; whether such a template can be offered is checked where templates are known."""
+        value = self.source.get("bonus_template")
+        if value is None or value == "":
+            return ""
+        if not isinstance(value, str) or len(value) > MAX_TEMPLATE_CODE:
+            self.problem("reward_template", "bonus_template is the code of a bonus template.", 'For example "welcome".', "bonus_template")
+            return ""
+        if kind != "BONUS_BALANCE":
+            self.problem("reward_template", "Only bonus money has a template.", "Remove bonus_template.", "bonus_template")
+        for key in TEMPLATE_KEYS:
+            if self.source.get(key) not in (None, "", []):
+                message = f"{key} stands in the bonus template {value}, and here too."
+                self.problem("reward_template", message, f"Remove {key}, or the template.", key)
+        return value.strip()
 
     def games(self) -> tuple[str, ...]:
         value = self.source.get("eligible_games") or []

@@ -77,7 +77,9 @@ def reward_words(reward: RewardSpec) -> str:
         parts.append(f"at most {reward.max_amount:,f}")
     if reward.min_amount is not None:
         parts.append(f"nothing below {reward.min_amount:,f}")
-    if reward.unit == "BONUS":
+    if reward.bonus_template:
+        parts.append(f"under the terms of the bonus template {reward.bonus_template}")
+    elif reward.unit == "BONUS":
         if reward.wagering_requirement:
             parts.append(f"wagered {reward.wagering_requirement.normalize():f} times")
         parts.append(f"for {reward.expiry_hours} hours")
