@@ -50,6 +50,7 @@ MENU: tuple[tuple[str, tuple[Item, ...]], ...] = (
         (
             Item("Approvals", "inbox", url_name="admin:rewards_approvals", permissions=("rewards.approve_decision",), badge="approvals"),
             Item("Rules", "rule", model="rewards.rewardrule"),
+            Item("Earning rules", "stars", model="rewards.earningrule"),
             Item("Decisions", "redeem", model="rewards.rewarddecision"),
             Item("Budgets", "savings", model="rewards.budgetaccount"),
         ),
@@ -65,6 +66,9 @@ MENU: tuple[tuple[str, tuple[Item, ...]], ...] = (
             Item("Bonus funnel", "filter_alt", url_name="admin:wallet_bonus_funnel", permissions=("wallet.view_bonusgrant",)),
             Item("Bonus voids", "block", model="wallet.voidrequest", badge="voids"),
             Item("Pay-outs", "send_money", model="wallet.payoutinstruction", badge="failed_payouts"),
+            Item("Catalogue", "storefront", model="wallet.catalogueitem"),
+            Item("Redemptions", "shopping_bag", model="wallet.redemption", badge="redemptions"),
+            Item("Liability", "account_balance", url_name="admin:wallet_liability", permissions=("wallet.view_liability",)),
             Item("Adjustments", "tune", model="wallet.adjustmentrequest", badge="adjustments"),
         ),
     ),
@@ -116,6 +120,7 @@ MENU: tuple[tuple[str, tuple[Item, ...]], ...] = (
 # What the small numbers in the menu count: (table, condition). All conditions have an index or a small table behind them.
 BADGES: dict[str, tuple[str, str, str]] = {
     "approvals": ("rewards.RewardDecision", "status", "PENDING"),
+    "redemptions": ("wallet.Redemption", "status", "ORDERED"),
     "adjustments": ("wallet.AdjustmentRequest", "status", "PENDING"),
     "voids": ("wallet.VoidRequest", "status", "PENDING"),
     "reviews": ("fraud.ReviewFlag", "status", "OPEN"),

@@ -31,7 +31,7 @@ _PLAYERS = _can(
     *("payment", "playsession", "gameplay", "activitytotals", "protection", "exclusion", "depositlimit"),
     *("jurisdiction", "jurisdictionpack"),
 )
-_REWARDS = _can("view", "rewards", "rewardrule", "ruleversion", "rewarddecision", "decisionevent", "budgetaccount")
+_REWARDS = _can("view", "rewards", "rewardrule", "ruleversion", "rewarddecision", "decisionevent", "budgetaccount", "earningrule")
 _WALLET = _can(
     "view",
     "wallet",
@@ -55,8 +55,9 @@ _IMPORTS = _can("view", "players", "importjob", "importmapping")
 _JOBS = _can("view", "common", "jobrun", "jobchunk")
 _HISTORY = (
     _can("view", "players", "historicaltier", "historicaljurisdiction", "historicaljurisdictionpack")
-    | _can("view", "rewards", "historicalrewardrule")
+    | _can("view", "rewards", "historicalrewardrule", "historicalearningrule")
     | _can("view", "wallet", "historicalbonustemplate", "historicalcontributiontable", "historicalcontributionrule")
+    | _can("view", "wallet", "historicalcatalogueitem")
 )
 _THRESHOLDS_READ = frozenset({"constance.view_config"})
 _SCHEDULE_READ = _can("view", "django_celery_beat", "periodictask", "crontabschedule", "intervalschedule")
@@ -87,8 +88,10 @@ ROLES: dict[str, Role] = {
         | _THRESHOLDS_READ
         | _SCHEDULE_READ
         | _FLAG
-        | _can("add", "rewards", "rewardrule", "ruleversion")
-        | _can("change", "rewards", "rewardrule")
+        | _can("add", "rewards", "rewardrule", "ruleversion", "earningrule")
+        | _can("change", "rewards", "rewardrule", "earningrule")
+        | _can("add", "wallet", "catalogueitem")
+        | _can("change", "wallet", "catalogueitem")
         | _can("add", "wallet", "bonustemplate", "contributiontable", "contributionrule")
         | _can("change", "wallet", "bonustemplate", "contributiontable", "contributionrule")
         | _can("add", "players", "tier", "game", "importjob", "importmapping")
@@ -104,6 +107,7 @@ ROLES: dict[str, Role] = {
             "wallet.adjust_wallet",
             "wallet.act_for_player",
             "wallet.offer_bonus",
+            "wallet.fulfil_redemption",
             "wallet.retry_payout",
             "wallet.request_void",
             "wallet.export_bonusgrant",
@@ -167,6 +171,8 @@ ROLES: dict[str, Role] = {
         | {
             "wallet.adjust_wallet",
             "wallet.approve_adjustment",
+            "wallet.view_liability",
+            "wallet.export_liability",
             "wallet.retry_payout",
             "wallet.approve_void",
             "wallet.export_bonusgrant",
@@ -176,7 +182,7 @@ ROLES: dict[str, Role] = {
     ),
     "Read-only": Role(
         "Looks at everything without names and addresses, and changes nothing.",
-        _PLAYERS | _REWARDS | _WALLET | _RISK | _IMPORTS | _JOBS | _HISTORY | _THRESHOLDS_READ | _SCHEDULE_READ,
+        _PLAYERS | _REWARDS | _WALLET | _RISK | _IMPORTS | _JOBS | _HISTORY | _THRESHOLDS_READ | _SCHEDULE_READ | {"wallet.view_liability"},
     ),
 }
 
@@ -197,8 +203,10 @@ NEVER_DELETE: dict[str, tuple[str, ...]] = {
         "contributiontable",
         "payoutinstruction",
         "walletflag",
+        "catalogueitem",
+        "redemption",
     ),
-    "rewards": ("rewardrule", "ruleversion", "rewarddecision", "decisionevent", "budgetaccount"),
+    "rewards": ("rewardrule", "ruleversion", "rewarddecision", "decisionevent", "budgetaccount", "earningrule", "dayearning", "playpoints"),
     "common": ("auditevent", "jobrun", "jobchunk", "idempotentrequest"),
     "players": ("player", "payment", "playsession", "gameplay", "activitytotals", "exclusion", "protection", "segmentmove", "tiermove"),
     "fraud": ("abusesignal", "abuseprofile", "reviewflag", "flagevidence"),
@@ -215,8 +223,9 @@ NEVER_WRITE: dict[str, tuple[str, ...]] = {
         "bonustemplateversion",
         "payoutinstruction",
         "walletflag",
+        "redemption",
     ),
-    "rewards": ("rewarddecision", "decisionevent"),
+    "rewards": ("rewarddecision", "decisionevent", "dayearning", "playpoints"),
     "common": ("auditevent",),
 }
 

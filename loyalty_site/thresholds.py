@@ -67,8 +67,6 @@ CONSTANCE_CONFIG = {
     # imports
     "IMPORT_MAX_MEGABYTES": (200, "Largest file that an import accepts.", int),
     "IMPORT_MAX_ROWS": (2_000_000, "Most rows that one import accepts.", int),
-    # points
-    "POINTS_PER_WAGERED": (Decimal("0.01"), "Loyalty points per currency unit wagered, before the tier's multiplier.", _DECIMAL),
 }
 
 CONSTANCE_CONFIG_FIELDSETS = {
@@ -79,5 +77,4 @@ CONSTANCE_CONFIG_FIELDSETS = {
     "Abuse": tuple(name for name in CONSTANCE_CONFIG if name.startswith("ABUSE_")),
     "Bonuses": tuple(name for name in CONSTANCE_CONFIG if name.startswith("BONUS_")),
     "Imports": tuple(name for name in CONSTANCE_CONFIG if name.startswith("IMPORT_")),
-    "Points": tuple(name for name in CONSTANCE_CONFIG if name.startswith("POINTS_")),
 }

@@ -1,4 +1,5 @@
 from . import approvals as approvals
 from . import budget as budget
 from . import decision as decision
+from . import earning as earning
 from . import rule as rule

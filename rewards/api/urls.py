@@ -3,7 +3,7 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from . import grants, views
+from . import earnings, grants, views
 
 router = SimpleRouter(trailing_slash=False)
 router.register("rules", views.RuleViewSet, basename="rule")
@@ -14,5 +14,6 @@ urlpatterns = [
     path("rules/<str:rule_id>/test", views.RuleTestView.as_view({"post": "create"}), name="rule-test"),
     path("wallet/add-lp", grants.AddLoyaltyPointsView.as_view(), name="wallet-add-lp"),
     path("wallet/add-bonus", grants.AddBonusView.as_view(), name="wallet-add-bonus"),
+    path("wallet/<str:player_id>/earnings", earnings.EarningsView.as_view(), name="wallet-earnings"),
     path("batch/process", grants.BatchView.as_view(), name="batch-process"),
 ]

@@ -1,1 +1,12 @@
-from . import account, adjustment, entry, grant, void  # noqa: F401
+from . import (  # noqa: F401
+    account,
+    adjustment,
+    catalogue,
+    contribution,
+    entry,
+    grant,
+    payout,
+    redemption,
+    template,
+    void,
+)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import activity, views
+from . import activity, catalogue, reports, views
 from .funnel import BonusFunnelView
 from .payouts import ConfirmPayoutView, PayoutsView
 
@@ -18,6 +18,11 @@ urlpatterns = [
     path("wallet/grants/<int:grant_id>/explanation.csv", activity.ExplanationCsvView.as_view(), name="wallet-explanation-csv"),
     path("wallet/spend", views.SpendView.as_view(), name="wallet-spend"),
     path("wallet/reports/bonus-funnel", BonusFunnelView.as_view(), name="wallet-bonus-funnel"),
+    path("wallet/catalogue", catalogue.CatalogueView.as_view(), name="wallet-catalogue"),
+    path("wallet/redemptions", catalogue.RedemptionsView.as_view(), name="wallet-redemptions"),
+    path("wallet/redemptions/<int:redemption_id>/cancel", catalogue.CancelRedemptionView.as_view(), name="wallet-redemption-cancel"),
+    path("wallet/reports/liability", reports.LiabilityView.as_view(), name="wallet-liability"),
+    path("wallet/reports/roll-forward", reports.RollForwardView.as_view(), name="wallet-roll-forward"),
     path("wallet/payouts", PayoutsView.as_view(), name="wallet-payouts"),
     path("wallet/payouts/<path:key>/confirm", ConfirmPayoutView.as_view(), name="wallet-payout-confirm"),
     path("wallet/<str:player_id>/balances", views.BalancesView.as_view(), name="wallet-balances"),

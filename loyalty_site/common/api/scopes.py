@@ -15,5 +15,6 @@ SCOPES = {
     "wallet:read": "Read balances, entries, grants and pay-outs",
     "wallet:write": "Add points and bonuses, spend, confirm pay-outs",
     "wagers:write": "Report wagers for wagering progress",
+    "finance:read": "Read the liability of points and bonuses and its roll-forward",
     "analytics:read": "Read dashboard figures, reward history and ledger history",
 }
