@@ -6,12 +6,13 @@ import pytest
 
 from fraud.models import AbuseProfile
 from rewards import rule_services, services
+from rewards.granting.batch import bonus_terms
 from rewards.granting.pipeline import KeyConflict
 from rewards.models import RewardDecision
 from rewards.rule_services import Caller, RuleContent, RuleHeader
 from rewards.rules.problems import RuleError
 from tests.factories import NOW
-from tests.rewards.granting.factories import by_rule, make_market, make_player, make_rule, make_staff
+from tests.rewards.granting.factories import by_hand, by_rule, make_market, make_player, make_rule, make_staff
 from tests.wallet.factories import a_template, assert_books_balance, bonus, statuses
 from wallet.models import BonusGrant, Entry, GrantEvent
 
@@ -31,6 +32,12 @@ def _by_hand(player, template, amount="10", *, key="k", actor=None, **terms):
         player_id=player.pk, unit="BONUS", amount=Decimal(amount), reason="welcome", key=key, at=NOW, actor=actor,
         bonus_template=template.code, **terms,
     )  # fmt: skip
+
+
+def _give(player, template, minor=1000, *, key="k"):
+    """As by hand, without measuring the player anew."""
+    result = services.grant(by_hand(player, minor, key=key, terms=bonus_terms(template.code), issue_now=True))
+    return RewardDecision.objects.get(pk=result.decision_ids[0])
 
 
 def _verdict(decision, gate):
@@ -54,7 +61,7 @@ def test_grant__rule_with_a_template__makes_the_grant_with_its_frozen_terms(play
 
 def test_grant__template_that_is_claimed__is_issued_as_an_offer_without_money(player):
     template = a_template("claim", needs_claim=True)
-    decision = _by_hand(player, template)
+    decision = _give(player, template)
     assert decision.status == "ISSUED"
     grant = BonusGrant.objects.get()
     assert (grant.status, grant.principal, grant.balance, Entry.objects.count()) == ("OFFERED", 1000, 0, 0)
@@ -98,7 +105,7 @@ def test_jurisdiction_gate__template_of_another_market__is_refused(player):
 
 def test_abuse_gate__more_wagering__raises_the_multiple_of_the_template(player):
     AbuseProfile.objects.create(player=player, score=55, band="WAGERING", scored_at=NOW)
-    decision = _by_hand(player, a_template("welcome", multiple=Decimal(10)))
+    decision = _give(player, a_template("welcome", multiple=Decimal(10)))
     grant = BonusGrant.objects.get()
     assert decision.wagering_required == Decimal(150)
     assert (grant.wagering_required, grant.terms["multiple"]) == (Decimal(150), "15.00")
@@ -118,9 +125,9 @@ def test_grant_by_hand__same_key__returns_the_decision_and_another_template_is_r
 
 def test_revoke__offered_or_queued__ends_it_without_an_entry(player):
     revoker = make_staff("revoke_decision")
-    offered = _by_hand(player, a_template("claim", needs_claim=True), key="a")
+    offered = _give(player, a_template("claim", needs_claim=True), key="a")
     bonus(player.pk, "5")
-    queued = _by_hand(player, a_template("welcome"), key="b")
+    queued = _give(player, a_template("welcome"), key="b")
     before = Entry.objects.count()
     answers = services.revoke([offered.pk, queued.pk], revoker, NOW, "given in error")
     assert [answer.outcome for answer in answers] == ["REVOKED", "REVOKED"]
@@ -137,7 +144,7 @@ def test_revoke__offered_or_queued__ends_it_without_an_entry(player):
 def test_revoke__free_spins__only_while_none_was_played(player):
     revoker = make_staff("revoke_decision")
     template = a_template("spins", kind="free_spins", spins=10, spin_value=Decimal("0.10"), base="spin_winnings")
-    decision = _by_hand(player, template, amount="1")
+    decision = _give(player, template, 100)
     grant = BonusGrant.objects.get()
     assert (grant.status, grant.principal, grant.spins_left, Entry.objects.count()) == ("ACTIVE", 0, 10, 0)
     BonusGrant.objects.update(spins_left=9)
