@@ -9,13 +9,13 @@ from wallet.models import BonusGrant, BonusTemplateVersion, WagerCount
 
 from .parts import shown_amount
 
-_PRODUCT_WORDS = {"casino": "casino", "sports": "sports betting", "lotto": "lotto", "poker": "poker"}
-_ORDER_WORDS = {
+PRODUCT_WORDS = {"casino": "casino", "sports": "sports betting", "lotto": "lotto", "poker": "poker"}
+ORDER_WORDS = {
     "real_first": "Cash is staked before the bonus",
     "bonus_first": "The bonus is staked before cash",
     "proportional": "Cash and bonus are staked in proportion to the balances",
 }
-_OVER_WORDS = {
+OVER_WORDS = {
     "ignore": "a larger bet does not count",
     "cap": "of a larger bet only this much counts",
     "penalty": "a larger bet raises the amount to wager",
@@ -83,11 +83,11 @@ def sentences(grant: BonusGrant, terms: Terms) -> list[str]:
         found.append(f"Bets above the largest bet have added {wagering_amount(grant.penalties, code)} to that.")
     if terms.wagering_seconds is not None and not free:
         found.append(f"The player has {span(terms.wagering_seconds)} from the moment it is active.")
-    found.append(f"{_ORDER_WORDS[terms.fund_order]}. A win is split as its stake was.")
+    found.append(f"{ORDER_WORDS[terms.fund_order]}. A win is split as its stake was.")
     if terms.winnings == "locked":
         found.append("What the bonus wins is locked until the wagering is complete.")
     if terms.max_bet is not None:
-        found.append(f"The largest bet is {shown_amount(terms.max_bet, 'BONUS', code)}; {_OVER_WORDS[terms.over_max_bet]}.")
+        found.append(f"The largest bet is {shown_amount(terms.max_bet, 'BONUS', code)}; {OVER_WORDS[terms.over_max_bet]}.")
     if terms.coverage_limit is not None:
         found.append(f"A bet that covers more than {per_cent(terms.coverage_limit)} of the outcomes does not count.")
     if terms.eligible_games:
@@ -118,7 +118,7 @@ def terms_table(grant: BonusGrant, terms: Terms, table_name: str) -> list[tuple[
 
     rows = [
         ("Kind", str(version.Kind(terms.kind).label)),
-        ("Products", ", ".join(_PRODUCT_WORDS.get(one, one) for one in terms.products)),
+        ("Products", ", ".join(PRODUCT_WORDS.get(one, one) for one in terms.products)),
         ("Wagering base", str(version.Base(terms.base).label)),
         ("Multiple", f"{plain(terms.multiple)} ×" if terms.requirement is None else "a fixed amount"),
         ("Required without penalties", wagering_amount(grant.wagering_required - grant.penalties, code)),
