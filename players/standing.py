@@ -48,7 +48,7 @@ def apply_abuse_scores(player_ids: Sequence[int], scores: Sequence[Decimal], at:
 
 
 def move_tiers(player_ids: Sequence[int], tier_ids: Sequence[int], points: Sequence[Decimal | None], at: datetime, reason: str) -> int:
-    """Put players into tiers and record a TierMove for each whose tier changes. Returns how many changed.
+    """Put players into tiers by hand and record a TierMove for each whose tier changes. Returns how many changed.
 
     `points` are the qualifying loyalty points behind each move (None: not the cause, as in a manual override).
     Raises ValueError for lists of unequal length, a player named twice, or an empty reason; an unknown tier is an IntegrityError.
@@ -68,8 +68,8 @@ def move_tiers(player_ids: Sequence[int], tier_ids: Sequence[int], points: Seque
             ), moved AS (
                 UPDATE players_player p SET tier_id = w.tier_id FROM wanted w WHERE p.id = w.id
             )
-            INSERT INTO players_tiermove (player_id, from_tier_id, to_tier_id, moved_at, points, reason)
-            SELECT id, from_tier_id, tier_id, %(at)s, points, %(reason)s FROM wanted ORDER BY id
+            INSERT INTO players_tiermove (player_id, from_tier_id, to_tier_id, kind, moved_at, points, reason)
+            SELECT id, from_tier_id, tier_id, 'MANUAL', %(at)s, points, %(reason)s FROM wanted ORDER BY id
             """,
             {"ids": ids, "tiers": [int(one) for one in tier_ids], "points": list(points), "at": at, "reason": reason},
         )

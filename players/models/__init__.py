@@ -2,9 +2,11 @@ from .activity import ActivityTotals, Game, GamePlay, Payment, PlaySession
 from .import_job import ImportChange, ImportJob, ImportMapping, QuarantinedRow
 from .jurisdiction import Jurisdiction, JurisdictionPack
 from .player import Player, Segment, SegmentMove
+from .player_tier import PlayerTier, VipClearance
 from .protection import DepositLimit, Exclusion, Protection
 from .rollup import PlayerDay, PlayerMetrics
 from .tier import Tier, TierMove
+from .tier_programme import TierProgramme
 
 __all__ = [
     "ActivityTotals",
@@ -22,10 +24,13 @@ __all__ = [
     "Player",
     "PlayerDay",
     "PlayerMetrics",
+    "PlayerTier",
     "Protection",
     "QuarantinedRow",
     "Segment",
     "SegmentMove",
     "Tier",
     "TierMove",
+    "TierProgramme",
+    "VipClearance",
 ]

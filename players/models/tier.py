@@ -15,6 +15,11 @@ class Tier(models.Model):
     cashback_multiplier = models.DecimalField(max_digits=6, decimal_places=3, default=1)
     benefits = models.JSONField(default=list, blank=True, help_text="Texts shown to staff and players.")
     color = models.CharField(max_length=7, default="#64748b", help_text="Hex colour of badges and charts.")
+    needs_gate = models.BooleanField(
+        "needs clearance",
+        default=False,
+        help_text="For high-value players: entered and kept only with a clearance in force (identity, affordability, harm check).",
+    )
 
     history = ChangeHistory()
 
@@ -33,15 +38,31 @@ class Tier(models.Model):
 class TierMove(models.Model):
     """One change of a player's tier, with its cause."""
 
+    class Kind(models.TextChoices):
+        UPGRADE = "UPGRADE", "Upgrade"
+        REVIEW = "REVIEW", "Review"
+        GRACE_END = "GRACE_END", "End of grace"
+        OVERRIDE = "OVERRIDE", "Override"
+        OVERRIDE_END = "OVERRIDE_END", "End of override"
+        MANUAL = "MANUAL", "By hand"
+        IMPORT = "IMPORT", "Brought from elsewhere"
+
     player = models.ForeignKey("players.Player", on_delete=models.CASCADE, related_name="tier_moves")
     from_tier = models.ForeignKey(Tier, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     to_tier = models.ForeignKey(Tier, on_delete=models.PROTECT, related_name="+")
+    kind = models.CharField(max_length=12, choices=Kind, default=Kind.MANUAL)
     moved_at = models.DateTimeField()
-    points = models.DecimalField(max_digits=14, decimal_places=2, null=True, blank=True, help_text="Qualifying LP at the move.")
+    points = models.DecimalField(max_digits=14, decimal_places=2, null=True, blank=True, help_text="Qualifying LP that the move looked at.")
     reason = models.CharField(max_length=200)
 
     class Meta:
         ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind__in=["UPGRADE", "REVIEW", "GRACE_END", "OVERRIDE", "OVERRIDE_END", "MANUAL", "IMPORT"]),
+                name="tiermove_kind_known",
+            )
+        ]
         indexes = [models.Index(fields=["player", "-moved_at"], name="tiermove_by_player")]
 
     def __str__(self) -> str:
