@@ -23,7 +23,7 @@ def _points(scope: Scope) -> dict[str, Any]:
 
 
 def _tiers(scope: Scope) -> dict[str, Any]:
-    return tiers.raise_tiers(scope.lower_id, scope.upper_id, scope.as_of)
+    return tiers.settle_range(scope.lower_id, scope.upper_id, scope.as_of)
 
 
 def _evaluate(scope: Scope) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def _lapse(scope: Scope) -> dict[str, Any]:
 
 
 register(Job("rewards.tier_points", "Points for play", _points, _players))
-register(Job("rewards.tiers", "Tier upgrades", _tiers, _players))
+register(Job("rewards.tiers", "Tiers: upgrades, reviews, graces", _tiers, _players))
 register(Job("rewards.evaluate", "Reward rules", _evaluate, _players))
 register(Job("rewards.issue", "Issue rewards", _issue, _to_issue))
 register(Job("rewards.lapse", "Lapse rewards nobody decided on", _lapse, _waiting))

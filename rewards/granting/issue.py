@@ -18,6 +18,8 @@ from loyalty_site.common.sql import id_array
 from players.selectors import barred_players
 from rewards.granting import budgets
 from rewards.granting.states import TO_ISSUE, check_path
+from rewards.models import RewardDecision
+from rewards.tiers.settlement import settle_players
 from wallet.services import WalletError, create_credit_stage, post_credit_stage
 
 logger = logging.getLogger(__name__)
@@ -153,6 +155,17 @@ def _post(decisions: list[int], at: datetime) -> None:
         cursor.execute(_FILL, {"ids": id_array(decisions), "at": at, "currencies": currencies, "minors": minors})
         post_credit_stage(cursor, house=HOUSE, at=at)
     _mark(decisions, "ISSUED", at, "")
+    _settle_tiers(decisions, at)
+
+
+def _settle_tiers(decisions: list[int], at: datetime) -> None:
+    """Loyalty points take players up at once: after the commit, because tiers lock players and accounts are held here.
+
+    Should it fail, the points are paid all the same, and the night's pass takes the players up.
+    """
+    points = RewardDecision.objects.filter(pk__in=decisions, unit="LP").values_list("player_id", flat=True)
+    if players := sorted(set(points)):
+        transaction.on_commit(lambda: settle_players(players, at), robust=True)
 
 
 def _mark(decisions: list[int], status: str, at: datetime, note: str) -> None:

@@ -2,6 +2,7 @@ from .budget import BudgetAccount
 from .decision import DecisionEvent, DecisionStatus, RewardDecision, Unit
 from .earning import DayEarning, EarningRule
 from .play_points import PlayPoints
+from .qualifying_day import QualifyingDay, QualifyingMark
 from .rule import RewardRule, RuleVersion
 
 __all__ = [
@@ -11,6 +12,8 @@ __all__ = [
     "DecisionStatus",
     "EarningRule",
     "PlayPoints",
+    "QualifyingDay",
+    "QualifyingMark",
     "RewardDecision",
     "RewardRule",
     "RuleVersion",

@@ -1,17 +1,16 @@
-"""Points for play and tier upgrades, reckoned by hand."""
+"""Points for play, reckoned by hand."""
 
 from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
 
-from players.models import Exclusion, Player, PlayerDay, TierMove
+from players.models import Player, PlayerDay
 from rewards.earning import credit_play_points
 from rewards.models import EarningRule, PlayPoints
-from rewards.tiers import raise_tiers
 from tests.factories import NOW, PlayerFactory, TierFactory
 from wallet.models import Account, Entry, Lot, PointsPolicy
-from wallet.services import Source, activate_lots, add_points, reconcile, spend
+from wallet.services import Source, activate_lots, reconcile, spend
 
 pytestmark = pytest.mark.django_db
 EVERYBODY = (0, 2**62)
@@ -110,25 +109,3 @@ def test_points__corrected_while_they_wait__are_cancelled_and_the_rest_waits_ane
     activate_lots(at=NOW + timedelta(hours=24), lower_id=0, upper_id=2**62)
     assert points(player) == Decimal(4)
     assert reconcile(*EVERYBODY).ok
-
-
-def test_tiers__points_reach_a_threshold__move_up_at_once_and_never_down() -> None:
-    bronze, silver = TierFactory(rank=0, entry_points=0), TierFactory(rank=1, entry_points=Decimal(1000))
-    gold = TierFactory(rank=2, entry_points=Decimal(10_000))
-    below, at, down = PlayerFactory(tier=bronze), PlayerFactory(tier=bronze), PlayerFactory(tier=gold)
-    for player, amount in ((below, "999.99"), (at, "1000.00"), (down, "5.00")):
-        add_points(player_id=player.pk, unit="LP", amount=Decimal(amount), source=Source("t", str(player.pk)), at=NOW)
-    assert raise_tiers(*EVERYBODY, NOW)["rows"] == 1
-    assert [Player.objects.get(pk=one.pk).tier for one in (below, at, down)] == [bronze, silver, gold]
-    move = TierMove.objects.get()
-    assert (move.from_tier, move.to_tier, move.points) == (bronze, silver, Decimal("1000.00"))
-    assert raise_tiers(*EVERYBODY, NOW)["rows"] == 0
-
-
-def test_tiers__excluded_player__stays() -> None:
-    bronze, _ = TierFactory(rank=0, entry_points=0), TierFactory(rank=1, entry_points=Decimal(10))
-    player = PlayerFactory(tier=bronze)
-    add_points(player_id=player.pk, unit="LP", amount=Decimal(50), source=Source("t", "1"), at=NOW)
-    Exclusion.objects.create(player=player, kind="SELF_EXCLUSION", starts_at=NOW, recorded_at=NOW)
-    assert raise_tiers(*EVERYBODY, NOW) == {"rows": 0, "frozen": 1}
-    assert Player.objects.get(pk=player.pk).tier == bronze
