@@ -39,7 +39,10 @@ MENU: tuple[tuple[str, tuple[Item, ...]], ...] = (
         "Players",
         (
             Item("Players", "group", model="players.player"),
+            Item("Tier board", "leaderboard", model="players.playertier"),
+            Item("VIP clearances", "verified_user", model="players.vipclearance", badge="clearances"),
             Item("Tiers", "military_tech", model="players.tier"),
+            Item("Tier programme", "event_repeat", model="players.tierprogramme"),
             Item("Segment moves", "swap_vert", model="players.segmentmove"),
             Item("Tier moves", "moving", model="players.tiermove"),
             Item("Games", "casino", model="players.game"),
@@ -66,6 +69,8 @@ MENU: tuple[tuple[str, tuple[Item, ...]], ...] = (
             Item("Bonus funnel", "filter_alt", url_name="admin:wallet_bonus_funnel", permissions=("wallet.view_bonusgrant",)),
             Item("Bonus voids", "block", model="wallet.voidrequest", badge="voids"),
             Item("Pay-outs", "send_money", model="wallet.payoutinstruction", badge="failed_payouts"),
+            Item("Points in lots", "layers", model="wallet.lot"),
+            Item("Points policies", "event_repeat", model="wallet.pointspolicy"),
             Item("Catalogue", "storefront", model="wallet.catalogueitem"),
             Item("Redemptions", "shopping_bag", model="wallet.redemption", badge="redemptions"),
             Item("Liability", "account_balance", url_name="admin:wallet_liability", permissions=("wallet.view_liability",)),
@@ -120,6 +125,7 @@ MENU: tuple[tuple[str, tuple[Item, ...]], ...] = (
 # What the small numbers in the menu count: (table, condition). All conditions have an index or a small table behind them.
 BADGES: dict[str, tuple[str, str, str]] = {
     "approvals": ("rewards.RewardDecision", "status", "PENDING"),
+    "clearances": ("players.VipClearance", "status", "REQUESTED"),
     "redemptions": ("wallet.Redemption", "status", "ORDERED"),
     "adjustments": ("wallet.AdjustmentRequest", "status", "PENDING"),
     "voids": ("wallet.VoidRequest", "status", "PENDING"),

@@ -27,7 +27,7 @@ def _can(verb: str, app: str, *models: str) -> frozenset[str]:
 _PLAYERS = _can(
     "view",
     "players",
-    *("player", "playermetrics", "playerday", "tier", "tiermove", "segmentmove", "game"),
+    *("player", "playermetrics", "playerday", "tier", "tiermove", "tierprogramme", "playertier", "segmentmove", "game"),
     *("payment", "playsession", "gameplay", "activitytotals", "protection", "exclusion", "depositlimit"),
     *("jurisdiction", "jurisdictionpack"),
 )
@@ -49,19 +49,23 @@ _WALLET = _can(
     "contributiontable",
     "contributionrule",
     "payoutinstruction",
+    "lot",
+    "lotuse",
+    "pointspolicy",
 )
 _RISK = _can("view", "fraud", "abuseprofile", "abusesignal", "reviewflag", "flagevidence") | _can("view", "wallet", "walletflag")
 _IMPORTS = _can("view", "players", "importjob", "importmapping")
 _JOBS = _can("view", "common", "jobrun", "jobchunk")
 _HISTORY = (
-    _can("view", "players", "historicaltier", "historicaljurisdiction", "historicaljurisdictionpack")
+    _can("view", "players", "historicaltier", "historicaltierprogramme", "historicaljurisdiction", "historicaljurisdictionpack")
     | _can("view", "rewards", "historicalrewardrule", "historicalearningrule")
     | _can("view", "wallet", "historicalbonustemplate", "historicalcontributiontable", "historicalcontributionrule")
-    | _can("view", "wallet", "historicalcatalogueitem")
+    | _can("view", "wallet", "historicalcatalogueitem", "historicalpointspolicy")
 )
 _THRESHOLDS_READ = frozenset({"constance.view_config"})
 _SCHEDULE_READ = _can("view", "django_celery_beat", "periodictask", "crontabschedule", "intervalschedule")
 _FLAG = _can("add", "fraud", "reviewflag")
+_CLEARANCE = _can("view", "players", "vipclearance")
 _PII = frozenset({"players.view_player_pii"})
 
 ROLES: dict[str, Role] = {
@@ -99,12 +103,18 @@ ROLES: dict[str, Role] = {
         | _can("view", "players", "quarantinedrow")
         | _can("change", "django_celery_beat", "periodictask", "crontabschedule")
         | _can("add", "django_celery_beat", "crontabschedule")
+        | _CLEARANCE
+        | _can("change", "players", "tierprogramme")
         | {
+            "players.override_tier",
+            "players.request_vipclearance",
+            "players.export_playertier",
             "rewards.test_rule",
             "rewards.approve_decision",
             "rewards.revoke_decision",
             "rewards.grant_manual",
             "wallet.adjust_wallet",
+            "wallet.reinstate_lot",
             "wallet.act_for_player",
             "wallet.offer_bonus",
             "wallet.fulfil_redemption",
@@ -129,6 +139,7 @@ ROLES: dict[str, Role] = {
         | _JOBS
         | _THRESHOLDS_READ
         | _FLAG
+        | _CLEARANCE
         | {
             "fraud.close_reviewflag",
             "fraud.change_reviewflag",
@@ -156,7 +167,15 @@ ROLES: dict[str, Role] = {
         | _can("change", "players", "jurisdiction", "jurisdictionpack")
         | _can("add", "players", "exclusion", "depositlimit", "protection")
         | _can("change", "players", "exclusion", "depositlimit", "protection")
-        | {"players.export_player", "wallet.approve_void", "wallet.export_bonusgrant", "common.view_auditevent"},
+        | _CLEARANCE
+        | {
+            "players.approve_vipclearance",
+            "players.export_player",
+            "players.export_playertier",
+            "wallet.approve_void",
+            "wallet.export_bonusgrant",
+            "common.view_auditevent",
+        },
     ),
     "Finance": Role(
         "Answers for the money: ledger, budgets, adjustments that others asked for; sees players without names.",
@@ -171,6 +190,7 @@ ROLES: dict[str, Role] = {
         | {
             "wallet.adjust_wallet",
             "wallet.approve_adjustment",
+            "wallet.change_pointspolicy",
             "wallet.view_liability",
             "wallet.export_liability",
             "wallet.retry_payout",
@@ -205,15 +225,33 @@ NEVER_DELETE: dict[str, tuple[str, ...]] = {
         "walletflag",
         "catalogueitem",
         "redemption",
+        "lot",
+        "lotuse",
+        "pointspolicy",
     ),
     "rewards": ("rewardrule", "ruleversion", "rewarddecision", "decisionevent", "budgetaccount", "earningrule", "dayearning", "playpoints"),
     "common": ("auditevent", "jobrun", "jobchunk", "idempotentrequest"),
-    "players": ("player", "payment", "playsession", "gameplay", "activitytotals", "exclusion", "protection", "segmentmove", "tiermove"),
+    "players": (
+        "player",
+        "payment",
+        "playsession",
+        "gameplay",
+        "activitytotals",
+        "exclusion",
+        "protection",
+        "segmentmove",
+        "tiermove",
+        "tierprogramme",
+        "playertier",
+        "vipclearance",
+    ),
     "fraud": ("abusesignal", "abuseprofile", "reviewflag", "flagevidence"),
 }
 NEVER_WRITE: dict[str, tuple[str, ...]] = {
     "wallet": (
         "account",
+        "lot",
+        "lotuse",
         "entry",
         "bonusgrant",
         "grantevent",
@@ -226,6 +264,7 @@ NEVER_WRITE: dict[str, tuple[str, ...]] = {
         "redemption",
     ),
     "rewards": ("rewarddecision", "decisionevent", "dayearning", "playpoints"),
+    "players": ("playertier", "vipclearance"),
     "common": ("auditevent",),
 }
 

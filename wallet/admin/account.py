@@ -10,13 +10,15 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
 
 from loyalty_site.common.admin.base import ViewOnlyAdmin
-from wallet.models import Account, BonusGrant, Entry
+from wallet.models import Account, BonusGrant, Entry, Lot
 from wallet.reconciliation import reconcile
 
 from .entry import entry_rows
+from .lot import lot_rows
 from .parts import PlayerSearchMixin, page_url, player_link, right, shown_amount, unit_text
 
 _ENTRIES = 50
+_LOTS = 50
 
 
 class HoldsFilter(DropdownFilter):
@@ -76,6 +78,11 @@ def account_page(account: Account) -> dict[str, Any]:
     """Context of an account's page: balance, the latest entries, open bonuses, and the proof of its player's books."""
     entries = Entry.objects.filter(account=account).select_related("account", "actor").order_by("-seq")[:_ENTRIES]
     grants = BonusGrant.objects.filter(player_id=account.player_id, account=account, closed_at=None).order_by("expires_at", "id")
+    lots = (
+        Lot.objects.filter(account=account, status__in=(Lot.Status.ACTIVE, Lot.Status.PENDING))
+        .select_related("account")
+        .order_by("expires_at", "earned_at", "id")[:_LOTS]
+    )
     return {
         "account": account,
         "player_link": player_link(account.player),
@@ -93,5 +100,8 @@ def account_page(account: Account) -> dict[str, Any]:
             }
             for grant in grants
         ],
+        "owed_text": shown_amount(account.owed, account.unit, account.currency) if account.owed else "",
+        "lots": lot_rows(lots),
+        "lots_url": f"{page_url('wallet_lot')}?q={account.player.external_id}",
         "proof": reconcile(account.player_id, account.player_id + 1),
     }
