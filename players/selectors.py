@@ -180,7 +180,7 @@ def player_state(player_id: int, as_of: datetime) -> dict[str, Any]:
     Amounts are Decimals in the player's currency. Raises Player.DoesNotExist.
     """
     as_of = require_utc(as_of, "as_of")
-    player = Player.objects.select_related("tier", "jurisdiction", "metrics").get(pk=player_id)
+    player = Player.objects.select_related("tier", "jurisdiction", "metrics", "tier_standing").get(pk=player_id)
     protection = protection_columns([player_id], as_of)
     pack = protection.packs.get(player.jurisdiction_id or 0)
     stored = getattr(player, "metrics", None)
@@ -192,6 +192,7 @@ def player_state(player_id: int, as_of: datetime) -> dict[str, Any]:
         **figures,
         "bonus_abuse_score": stored.bonus_abuse_score if stored is not None else 0,
         "metrics_stored_as_of": stored.as_of if stored is not None else None,
+        "tier_standing": _tier_standing(player, may_be_told=not (protection.excluded[0] or protection.harm_flag[0])),
         "protection": {
             "excluded": bool(protection.excluded[0]),
             "exclusion_kind": str(protection.exclusion_kind[0]),
@@ -202,6 +203,17 @@ def player_state(player_id: int, as_of: datetime) -> dict[str, Any]:
         },
         "jurisdiction_rules": {name: getattr(pack, name) for name in PACK_FIELDS} if pack is not None else None,
     }
+
+
+def _tier_standing(player: Player, *, may_be_told: bool) -> dict[str, Any] | None:
+    """As of the last look at the player's tier; None before the first. Nobody under protection is told that a tier could be lost."""
+    stored = getattr(player, "tier_standing", None)
+    if stored is None:
+        return None
+    shown = {"valid_until": stored.valid_until, "points_to_next": stored.to_next, "may_be_told": may_be_told, "looked_at": stored.looked_at}
+    if may_be_told:
+        shown |= {"points_to_keep": stored.to_keep, "in_grace": stored.grace_until is not None, "next_review_at": stored.next_review_at}
+    return shown
 
 
 def _profile(player: Player, day: date) -> dict[str, Any]:

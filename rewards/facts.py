@@ -41,6 +41,11 @@ _JOINS = {
     "og": """LEFT JOIN (SELECT player_id, count(*) AS grants FROM wallet_bonusgrant WHERE status = ANY(%(open)s) GROUP BY player_id)
              AS og ON og.player_id = p.id""",
 }
+_JOINS["st"] = """LEFT JOIN players_playertier AS st ON st.player_id = p.id
+    LEFT JOIN players_protection AS sp ON sp.player_id = p.id
+    LEFT JOIN (SELECT DISTINCT player_id FROM players_exclusion WHERE starts_at <= %(at)s AND (ends_at IS NULL OR ends_at > %(at)s))
+        AS sx ON sx.player_id = p.id"""
+_MAY_BE_TOLD = "(sx.player_id IS NULL AND NOT COALESCE(sp.harm_flag, false))"
 _METRIC_DATES = ("first_activity_on", "last_activity_on", "last_play_on", "last_deposit_on")
 _REGISTERED_ON = "(p.registered_at AT TIME ZONE 'UTC')::date"
 _MONTH_DAY = "to_char(p.birth_date, 'MM-DD') = ANY(%(birthdays)s)"
@@ -57,6 +62,16 @@ _SOURCES: dict[str, tuple[str, str]] = {
     "tier_rank": ("t", "t.rank"),
     "tier_earn_multiplier": ("t", "COALESCE(t.earn_multiplier, 1)"),
     "tier_cashback_multiplier": ("t", "COALESCE(t.cashback_multiplier, 1)"),
+    "points_to_next": ("st", "st.to_next"),
+    # players under protection are not told that they could lose a tier: the facts that would say so have no value for them
+    "points_to_keep": ("st", f"CASE WHEN {_MAY_BE_TOLD} THEN st.to_keep END"),
+    "days_to_review": (
+        "st",
+        f"CASE WHEN {_MAY_BE_TOLD} AND st.player_id IS NOT NULL "
+        f"THEN GREATEST((st.next_review_at AT TIME ZONE 'UTC')::date - {_TODAY}, 0) END",
+    ),
+    "in_grace": ("st", f"CASE WHEN {_MAY_BE_TOLD} THEN (st.grace_until IS NOT NULL)::int END"),
+    "tier_may_be_told": ("st", f"{_MAY_BE_TOLD}::int"),
     "age_years": ("", f"extract(year FROM age({_TODAY}, p.birth_date))"),
     "birthday_today": ("", f"({_MONTH_DAY})::int"),
     "registered_on": ("", _REGISTERED_ON),
@@ -97,7 +112,7 @@ def load_facts(
     if "bonus_balance" in wanted and "currency" not in wanted:
         wanted.append("currency")
     stored = [name for name in wanted if name not in _OF_THE_DAY]
-    sql, parameters = _statement(stored, as_of.date(), lower_id, upper_id, player_ids)
+    sql, parameters = _statement(stored, as_of, lower_id, upper_id, player_ids)
     ids, raw = _read(sql, parameters, len(stored))
     columns = {name: _column(CATALOGUE[name], values, ids) for name, values in zip(stored, raw, strict=True)}
     if "bonus_balance" in columns:
@@ -131,9 +146,10 @@ def _expression(spec: FactSpec) -> str:
 
 
 def _statement(
-    names: Sequence[str], today: date, lower_id: int | None, upper_id: int | None, player_ids: Sequence[int] | None
+    names: Sequence[str], as_of: datetime, lower_id: int | None, upper_id: int | None, player_ids: Sequence[int] | None
 ) -> tuple[str, dict[str, Any]]:
-    parameters: dict[str, Any] = {"today": today, "birthdays": _birthdays(today), "open": [str(one) for one in OPEN_STATUSES]}
+    today = as_of.date()
+    parameters: dict[str, Any] = {"today": today, "at": as_of, "birthdays": _birthdays(today), "open": [str(one) for one in OPEN_STATUSES]}
     where = []
     if player_ids is not None:
         where.append("p.id = ANY(%(ids)s)")

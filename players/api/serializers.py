@@ -95,7 +95,18 @@ class TierSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Tier
-        fields = ["id", "name", "rank", "entry_points", "keep_points", "earn_multiplier", "cashback_multiplier", "benefits", "color"]
+        fields = [
+            "id",
+            "name",
+            "rank",
+            "entry_points",
+            "keep_points",
+            "earn_multiplier",
+            "cashback_multiplier",
+            "benefits",
+            "color",
+            "needs_gate",
+        ]
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         stored = self.instance
