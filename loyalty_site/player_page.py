@@ -20,6 +20,7 @@ from loyalty_site.player_timeline import DECISION_TONES, Line, admin_link, merge
 from players.admin.player import SEGMENT_TONES, STATUS_TONES
 from players.models import DepositLimit, Exclusion, Player, PlayerDay, PlayerMetrics, Protection, Segment
 from players.selectors import pack_in_force
+from rewards.admin.tiers.panel import tier_panel
 from rewards.models import RewardDecision
 from wallet.models import Entry
 from wallet.services import balances
@@ -59,6 +60,7 @@ class Sight:
     reviews: bool
     protection: bool
     audit: bool
+    tier: bool
 
     @classmethod
     def of(cls, user: Viewer) -> "Sight":
@@ -73,6 +75,7 @@ class Sight:
             reviews=can("fraud.view_reviewflag"),
             protection=can("players.view_protection"),
             audit=can("common.view_auditevent"),
+            tier=can("players.view_playertier"),
         )
 
 
@@ -103,6 +106,7 @@ class PlayerPage:
     market: list[tuple[str, Any]] = field(default_factory=list)
     timeline: list[Line] = field(default_factory=list)
     audit: list[AuditEvent] = field(default_factory=list)
+    tier: dict[str, Any] = field(default_factory=dict)
 
 
 def build_page(player: Player, user: Viewer, now: datetime) -> PlayerPage:
@@ -118,6 +122,8 @@ def build_page(player: Player, user: Viewer, now: datetime) -> PlayerPage:
         _add_protection(page, now)
     if sight.wallet:
         _add_wallet(page, user, now)
+    if sight.tier:
+        page.tier = tier_panel(player.pk, now)
     if sight.rewards:
         page.rewards = [_reward(decision) for decision in _decisions(player)]
     if sight.scores:

@@ -6,4 +6,5 @@ from . import (
     player,  # noqa: F401
     protection,  # noqa: F401
     tier,  # noqa: F401
+    tier_programme,  # noqa: F401
 )

@@ -15,6 +15,14 @@ from loyalty_site.common.admin.filters import UtcDateRangeFilter
 from players.admin.player import SEGMENT_TONES
 from players.models import Segment, SegmentMove, Tier, TierMove
 
+KIND_TONES = {
+    TierMove.Kind.UPGRADE: "good",
+    TierMove.Kind.REVIEW: "warn",
+    TierMove.Kind.GRACE_END: "warn",
+    TierMove.Kind.OVERRIDE: "info",
+    TierMove.Kind.OVERRIDE_END: "info",
+}
+
 
 class MoveAdmin(ViewOnlyAdmin):
     """What both lists share: found by the beginning of the player's id, newest first."""
@@ -54,9 +62,13 @@ class SegmentMoveAdmin(MoveAdmin):
 
 @admin.register(TierMove)
 class TierMoveAdmin(MoveAdmin):
-    list_display = ("when", "shown_player", "old", "new", "points", "reason")
-    list_filter = (("to_tier", RelatedDropdownFilter), ("moved_at", UtcDateRangeFilter))
+    list_display = ("when", "shown_player", "shown_kind", "old", "new", "points", "reason")
+    list_filter = (("kind", ChoicesDropdownFilter), ("to_tier", RelatedDropdownFilter), ("moved_at", UtcDateRangeFilter))
     list_select_related = ("player", "from_tier", "to_tier")
+
+    @display(description="Cause", ordering="kind")
+    def shown_kind(self, move: TierMove) -> SafeString:
+        return badge(move.get_kind_display(), KIND_TONES.get(TierMove.Kind(move.kind), ""))
 
     @display(description="From")
     def old(self, move: TierMove) -> SafeString | str:

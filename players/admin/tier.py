@@ -14,7 +14,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminColorInputWidget, UnfoldAdminTextareaWidget
 
 from loyalty_site.common.admin.base import BackOfficeAdmin
-from loyalty_site.common.admin.display import badge
+from loyalty_site.common.admin.display import DASH, badge
 from players.ladder import ladder_fault
 from players.models import Player, Tier
 
@@ -39,7 +39,17 @@ class TierForm(forms.ModelForm):
 
     class Meta:
         model = Tier
-        fields = ("name", "rank", "color", "entry_points", "keep_points", "earn_multiplier", "cashback_multiplier", "benefits")
+        fields = (
+            "name",
+            "rank",
+            "color",
+            "entry_points",
+            "keep_points",
+            "needs_gate",
+            "earn_multiplier",
+            "cashback_multiplier",
+            "benefits",
+        )
         widgets = {"color": UnfoldAdminColorInputWidget}
         help_texts = {"name": "Shown to staff and players.", "color": "Of badges and charts."}
 
@@ -66,13 +76,13 @@ def _points(points: Decimal) -> str:
 @admin.register(Tier)
 class TierAdmin(SimpleHistoryAdmin, BackOfficeAdmin):
     form = TierForm
-    list_display = ("tier", "rank", "entry", "keep", "earns", "cashback", "players")
+    list_display = ("tier", "rank", "entry", "keep", "gate", "earns", "cashback", "players")
     search_fields = ("name",)
     ordering = ("rank",)
-    history_list_display = ("entry_points", "keep_points", "earn_multiplier", "cashback_multiplier")
+    history_list_display = ("entry_points", "keep_points", "needs_gate", "earn_multiplier", "cashback_multiplier")
     fieldsets = (
         (None, {"fields": (("name", "rank"), "color")}),
-        ("Points (LP earned)", {"fields": (("entry_points", "keep_points"),)}),
+        ("Points (LP earned)", {"fields": (("entry_points", "keep_points"), "needs_gate")}),
         ("What it gives", {"fields": (("earn_multiplier", "cashback_multiplier"), "benefits")}),
     )
 
@@ -95,6 +105,10 @@ class TierAdmin(SimpleHistoryAdmin, BackOfficeAdmin):
     @display(description="Keeps at", ordering="keep_points")
     def keep(self, tier: Tier) -> str:
         return f"{_points(tier.keep_points)} LP"
+
+    @display(description="Clearance")
+    def gate(self, tier: Tier) -> SafeString | str:
+        return badge("needed", "info") if tier.needs_gate else DASH
 
     @display(description="Earns", ordering="earn_multiplier")
     def earns(self, tier: Tier) -> str:

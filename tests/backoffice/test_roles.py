@@ -14,6 +14,7 @@ pytestmark = pytest.mark.django_db
 ADMINISTRATORS_ONLY = {"auth.user", "auth.group", "common.apiclient", "common.apikey"}
 CLOSED: dict[str, set[str]] = {
     "CRM agent": {
+        "players.vipclearance",
         "common.jobrun",
         "common.auditevent",
         "constance.config",
@@ -42,6 +43,7 @@ CLOSED: dict[str, set[str]] = {
         "django_celery_beat.intervalschedule",
     },
     "Finance": {
+        "players.vipclearance",
         "players.importjob",
         "players.importmapping",
         "players.quarantinedrow",
@@ -53,7 +55,7 @@ CLOSED: dict[str, set[str]] = {
         "django_celery_beat.crontabschedule",
         "django_celery_beat.intervalschedule",
     },
-    "Read-only": {"common.auditevent", "players.quarantinedrow"},
+    "Read-only": {"common.auditevent", "players.quarantinedrow", "players.vipclearance"},
 }
 
 

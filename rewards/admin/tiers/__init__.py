@@ -1,0 +1,2 @@
+from . import clearance as clearance
+from . import standing as standing
