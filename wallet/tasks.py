@@ -8,6 +8,7 @@ from loyalty_site.common.clock import utc_now
 from loyalty_site.common.jobs import Job, Scope, id_ranges, register
 
 from . import services
+from .activity import ingest  # noqa: F401 - registers its job
 
 _CHUNK = 5000
 _WITH_GRANTS_TO_END = (

@@ -35,10 +35,10 @@ def receive(activities: Sequence[Activity]) -> list[Received | WalletError]:
     """
     if len(activities) > MAX_BATCH:
         raise InvalidPosting(f"{len(activities)} events at once; send at most {MAX_BATCH}, or import them as a file")
-    checked: list[Activity | WalletError] = [_checked(one) for one in activities]
-    valid = [one for one in checked if isinstance(one, Activity)]
+    asked = [checked(one) for one in activities]
+    valid = [one for one in asked if isinstance(one, Activity)]
     answers = iter(_receive_valid(valid) if valid else [])
-    return [one if isinstance(one, WalletError) else next(answers) for one in checked]
+    return [one if isinstance(one, WalletError) else next(answers) for one in asked]
 
 
 def receive_one(activity: Activity) -> Received:
@@ -93,7 +93,7 @@ class TakenIn:
 
 
 def take_in(activities: Sequence[Activity]) -> TakenIn:
-    """Lock, load, decide and write, inside the caller's transaction. The activities have passed `_checked`."""
+    """Lock, load, decide and write, inside the caller's transaction. The activities have passed `checked`."""
     chunk = load(activities, at=max(one.received_at for one in activities))
     taken = TakenIn(chunk)
     edges = edges_of(activities) if chunk.tables else {}
@@ -147,7 +147,7 @@ def _refusal(error: ValueError) -> WalletError:
     raise error  # nothing that a report can cause
 
 
-def _checked(activity: Activity) -> Activity | WalletError:
+def checked(activity: Activity) -> Activity | WalletError:
     """The activity as it is stored, or why no wallet takes it."""
     try:
         check_account_kind("BONUS", activity.currency)
@@ -185,6 +185,8 @@ def _check_amounts(activity: Activity) -> None:
         value = getattr(activity, name)
         if value is not None and not 0 <= value <= MAX_AMOUNT_MINOR:
             raise InvalidPosting(f"{name} must lie between 0 and {MAX_AMOUNT_MINOR} minor units, not {value}")
+    if activity.kind == Kind.ROUND_END and activity.amount:
+        raise InvalidPosting("amount: the end of a round has none; report what was won as a WIN")
     if activity.cash_before is not None and abs(activity.cash_before) > MAX_AMOUNT_MINOR:
         raise InvalidPosting("cash_before is larger than any balance may be")
     if activity.coverage is not None and not 0 <= activity.coverage <= 1:
