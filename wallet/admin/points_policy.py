@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from simple_history.admin import SimpleHistoryAdmin
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminCheckboxSelectMultiple
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from loyalty_site.common import audit
 from loyalty_site.common.admin.actions import acting_user
@@ -29,7 +29,7 @@ class PointsPolicyForm(forms.ModelForm):
         label="Activities that count",
         required=False,
         choices=[(kind, _ACTIVITY_LABELS[kind]) for kind in ACTIVITIES],
-        widget=UnfoldAdminCheckboxSelectMultiple,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text="Each of them moves the end of all points of the player on.",
     )
 
@@ -135,11 +135,16 @@ class PointsPolicyAdmin(SimpleHistoryAdmin, BackOfficeAdmin):
 
     @display(description="Rule")
     def shown_summary(self, row: PointsPolicy) -> str:
-        return summary(row)
+        return summary(_saved(row))
 
     @display(description="Earned now")
     def shown_example(self, row: PointsPolicy) -> str:
-        return example(row, utc_now())
+        return example(_saved(row), utc_now())
+
+
+def _saved(row: PointsPolicy) -> PointsPolicy:
+    """The policy that holds now, whatever a form with mistakes has put into the record."""
+    return PointsPolicy.objects.get(pk=row.pk)
 
 
 def summary(row: PointsPolicy) -> str:
