@@ -226,7 +226,10 @@ def prepare(demo: Demo) -> None:
         step(demo, "simulate", what, "simulate", "--players", str(demo.options.players), "--seed", str(demo.options.seed))
     else:
         say("keeping the players that are there (--players and --seed are for an empty database)")
+    if not _has_rows(demo, "SELECT 1 FROM wallet_bonusgrant LIMIT 1"):
+        step(demo, "bonuses", "bonuses taken up and played, points spent", "demo_bonuses", "--seed", str(demo.options.seed))
     if not _has_rows(demo, "SELECT 1 FROM common_jobrun WHERE name = 'nightly' AND status = 'SUCCEEDED' LIMIT 1"):
+        step(demo, "tiers", "a past in the tiers for some players", "demo_tiers")
         step(demo, "nightly", "nightly run: metrics, segments, signals, tiers, rewards", "nightly", "--wait")
 
 
@@ -241,7 +244,7 @@ def prepare_empty(env: dict[str, str]) -> None:
 
 def _prepare_tables(demo: Demo) -> None:
     step(demo, "migrate", "tables", "migrate", "--verbosity", "1")
-    step(demo, "setup", "tiers, markets, rules, staff", "setup_demo")
+    step(demo, "setup", "tiers, markets, rules, bonuses, staff", "setup_demo")
 
 
 def step(demo: Demo, name: str, what: str, *manage_arguments: str) -> None:
