@@ -48,6 +48,7 @@ TIERS: tuple[dict[str, Any], ...] = (
         "cashback_multiplier": Decimal("1.5"),
         "benefits": ["50 % more loyalty points", "50 % more cashback", "Personal manager"],
         "color": "#0e7490",
+        "needs_gate": True,
     },
 )
 
