@@ -16,6 +16,9 @@ from django.db.models import TextChoices
 
 from loyalty_site.common.clock import day_start
 from loyalty_site.common.money import from_minor
+from players.models import Segment
+
+from .models import Product
 
 MOST_DAYS = 1_100
 EARLIEST, LATEST = date(2000, 1, 1), date(2999, 12, 31)
@@ -274,10 +277,9 @@ def _labels(group: Group, keys: Iterable[str | None]) -> dict[str | None, tuple[
         return {**found, None: ("", "No template")}
     if group == Group.MARKET:
         return {None: ("", "No market")}
-    if group == Group.SEGMENT:
-        return {key: (key or "", (key or "none").capitalize() if key != "VIP" else "VIP") for key in keys}
-    if group == Group.PRODUCT:
-        return {key: (key or "", (key or "none").capitalize()) for key in keys}
+    if group in (Group.SEGMENT, Group.PRODUCT):
+        names = dict(Segment.choices if group == Group.SEGMENT else Product.choices)
+        return {key: (key or "", str(names.get(key or "", key or "none"))) for key in keys}
     return {}
 
 
