@@ -79,6 +79,7 @@ MARKETS: tuple[tuple[str, str, list[str], tuple[dict[str, Any], ...]], ...] = (
         (
             {
                 "valid_from": date(2024, 1, 1),
+                "pausing_allowed": True,
                 "source": "MGA player protection pages: never encourage a player to chase losses. No cap on wagering found.",
             },
         ),
@@ -148,10 +149,10 @@ MARKETS: tuple[tuple[str, str, list[str], tuple[dict[str, Any], ...]], ...] = (
         ["BE"],
         ({"valid_from": date(2024, 1, 1), "bonuses_allowed": False, "source": f"Bonuses are banned. {_UNCHECKED}"},),
     ),
-    ("AT", "Austria", ["AT"], ({"valid_from": date(2024, 1, 1), "source": _LICENCE_BASE},)),
-    ("ES", "Spain", ["ES"], ({"valid_from": date(2024, 1, 1), "source": _LICENCE_BASE},)),
-    ("FI", "Finland", ["FI"], ({"valid_from": date(2024, 1, 1), "source": _LICENCE_BASE},)),
-    ("IE", "Ireland", ["IE"], ({"valid_from": date(2024, 1, 1), "source": _LICENCE_BASE},)),
+    ("AT", "Austria", ["AT"], ({"valid_from": date(2024, 1, 1), "pausing_allowed": True, "source": _LICENCE_BASE},)),
+    ("ES", "Spain", ["ES"], ({"valid_from": date(2024, 1, 1), "pausing_allowed": True, "source": _LICENCE_BASE},)),
+    ("FI", "Finland", ["FI"], ({"valid_from": date(2024, 1, 1), "pausing_allowed": True, "source": _LICENCE_BASE},)),
+    ("IE", "Ireland", ["IE"], ({"valid_from": date(2024, 1, 1), "pausing_allowed": True, "source": _LICENCE_BASE},)),
 )
 
 # Money is measured in windows of the rule's own period: a rule on a lifetime sum would pay for the same loss again and again.

@@ -21,6 +21,12 @@ from loyalty_site.launcher.processes import last_lines
 from loyalty_site.sample_data import DEMO_ADMIN, DEMO_STAFF
 
 READY_SECONDS = 90
+# what the simulated players' bonuses must have come to, so that every page has something to show; fewer players may miss a state
+ALL_STATES_FROM_PLAYERS = 2000
+GRANT_STATES = (
+    "ACTIVE", "COMPLETED", "EXPIRED", "EXPIRED_UNCLAIMED", "FORFEITED", "LOST", "OFFERED", "PAUSED", "QUEUED", "REVERSED", "VOIDED",
+    "WAGERING",
+)  # fmt: skip
 # a link of the menu that changes something or leaves the site when followed
 _NOT_FOLLOWED = re.compile(r"/(logout|password_change|jsi18n|autocomplete)/|/add/|/delete/")
 _LINK = re.compile(r'href="(/admin/[^"#?]*)')
@@ -225,5 +231,16 @@ def judge(summary: dict[str, Any], outcome: Outcome) -> None:
         outcome.failures.append("the ledger is empty")
     if not summary["ledger_balanced"]:
         outcome.failures.append(f"the ledger does not reconcile: {summary['ledger']}")
+    asked = GRANT_STATES if summary["players"] >= ALL_STATES_FROM_PLAYERS else ("COMPLETED",)
+    if missing := [status for status in asked if not summary["grants"].get(status)]:
+        outcome.failures.append(f"no bonus grant is {', '.join(missing)}")
+    if not summary["payouts"].get("DELIVERED"):
+        outcome.failures.append(f"no pay-out was delivered: {summary['payouts']}")
+    if not summary["lots"].get("EXPIRED"):
+        outcome.failures.append(f"no points have expired: {summary['lots']}")
+    if not summary["redemptions"]:
+        outcome.failures.append("nothing was bought with points")
+    if not summary["ledger_verified"]:
+        outcome.failures.append(f"verify_ledger found differences: {'; '.join(summary['ledger_differences'])}")
     if summary["failed_jobs"]:
         outcome.failures.append(f"jobs failed: {', '.join(summary['failed_jobs'])}")

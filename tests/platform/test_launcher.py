@@ -96,9 +96,10 @@ def test_demo_password__is_random_private_and_kept(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("present", "expected"),
     [
-        ((), ["migrate", "setup_demo", "simulate", "nightly"]),
-        (("players_player",), ["migrate", "setup_demo", "nightly"]),
-        (("players_player", "common_jobrun"), ["migrate", "setup_demo"]),
+        ((), ["migrate", "setup_demo", "simulate", "demo_bonuses", "nightly"]),
+        (("players_player",), ["migrate", "setup_demo", "demo_bonuses", "nightly"]),
+        (("players_player", "wallet_bonusgrant"), ["migrate", "setup_demo", "nightly"]),
+        (("players_player", "wallet_bonusgrant", "common_jobrun"), ["migrate", "setup_demo"]),
     ],
 )
 def test_prepare__what_is_there__stays(monkeypatch: pytest.MonkeyPatch, present: tuple[str, ...], expected: list[str]) -> None:
@@ -316,8 +317,9 @@ def test_bench__unknown_name__lists_the_known(tmp_path: Path, monkeypatch: pytes
 # -- the check --------------------------------------------------------------------------------------------------------
 
 GOOD = {
-    "players": 3, "segments": {"NEW": 2, "VIP": 1}, "rewards": {"ISSUED": 2, "REFUSED": 1}, "ledger": {"LP": {}}, "ledger_balanced": True,
-    "failed_jobs": [],
+    "players": 2000, "segments": {"NEW": 1999, "VIP": 1}, "rewards": {"ISSUED": 2, "REFUSED": 1}, "ledger": {"LP": {}}, "ledger_balanced": True,
+    "failed_jobs": [], "grants": dict.fromkeys(check.GRANT_STATES, 1), "payouts": {"PENDING": 1, "DELIVERED": 2},
+    "lots": {"ACTIVE": 3, "EXPIRED": 1, "PENDING": 1}, "redemptions": {"FULFILLED": 1}, "ledger_verified": True, "ledger_differences": [],
 }  # fmt: skip
 
 
@@ -340,6 +342,14 @@ def test_judge__good_summary__no_failure() -> None:
         ({"rewards": {"ISSUED": 1, "ISSUE_FAILED": 2}}, "2 rewards could not be issued"),
         ({"ledger_balanced": False}, "the ledger does not reconcile: {'LP': {}}"),
         ({"failed_jobs": ["nightly"]}, "jobs failed: nightly"),
+        (
+            {"grants": {"ACTIVE": 3}},
+            "no bonus grant is COMPLETED, EXPIRED, EXPIRED_UNCLAIMED, FORFEITED, LOST, OFFERED, PAUSED, QUEUED, REVERSED, VOIDED, WAGERING",
+        ),
+        ({"payouts": {"PENDING": 1}}, "no pay-out was delivered: {'PENDING': 1}"),
+        ({"lots": {"ACTIVE": 1}}, "no points have expired: {'ACTIVE': 1}"),
+        ({"redemptions": {}}, "nothing was bought with points"),
+        ({"ledger_verified": False, "ledger_differences": ["grant 3"]}, "verify_ledger found differences: grant 3"),
     ],
 )
 def test_judge__something_wrong__names_it(changes: dict, expected: str) -> None:

@@ -1,16 +1,17 @@
-"""`manage.py demo_summary`: the state of the data as one JSON line: players, segments, rewards, ledger, jobs."""
+"""`manage.py demo_summary`: the state of the data as one JSON line: players, segments, rewards, bonuses, points, ledger, jobs."""
 
 import json
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.db.models import Count, F, Sum
+from django.db.models import Count, F, Model, Sum
 
 from loyalty_site.common.models import JobRun
 from loyalty_site.common.money import from_minor
 from players.models import Player
 from rewards.models import RewardDecision
-from wallet.models import Account, Entry
+from wallet.models import Account, BonusGrant, Entry, Lot, PayoutInstruction, Redemption
+from wallet.reconciliation import verify
 
 
 class Command(BaseCommand):
@@ -18,6 +19,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         ledger = self._ledger()
+        proof = verify()
         self.stdout.write(
             json.dumps(
                 {
@@ -34,10 +36,20 @@ class Command(BaseCommand):
                     ),
                     "ledger": ledger,
                     "ledger_balanced": all(one["entries"] == one["balances"] for one in ledger.values()) and not self._broken_accounts(),
+                    "ledger_verified": proof.ok,
+                    "ledger_checks": len(proof.results),
+                    "ledger_differences": [f"{one.check}: {one}" for one in proof.differences],
+                    "grants": self._by_status(BonusGrant),
+                    "payouts": self._by_status(PayoutInstruction),
+                    "lots": self._by_status(Lot),
+                    "redemptions": self._by_status(Redemption),
                     "failed_jobs": self._failed_jobs(),
                 }
             )
         )
+
+    def _by_status(self, model: type[Model]) -> dict[str, int]:
+        return dict(model._default_manager.values_list("status").annotate(count=Count("pk")).order_by("status"))
 
     def _failed_jobs(self) -> list[str]:
         """Jobs whose last run failed."""

@@ -133,7 +133,7 @@ class Command(BaseCommand):
             template, is_new = BonusTemplate.objects.get_or_create(code=sample["code"], defaults={"name": sample["name"]})
             if not is_new:
                 continue
-            fields = dict(sample["terms"])
+            fields = {"products": ["casino"], **sample["terms"]}
             fields["markets"] = list(Jurisdiction.objects.filter(code__in=fields["markets"]))
             if "contribution" in fields:
                 fields["contribution"] = ContributionTable.objects.get(name=fields["contribution"])
