@@ -17,9 +17,11 @@ from players.models import Player
 
 from . import ledger
 from .errors import AdjustmentRefused, InsufficientFunds, InvalidPosting, UnknownPlayer
-from .models import Account, AdjustmentRequest, Entry, House, Unit
-from .postings import add_bonus, check_requirement, signed_minor, take
+from .grants.offers import is_free
+from .locks import lock_bonus_of_players
+from .models import Account, AdjustmentRequest, Entry, House, Product, Unit
 from .points.credits import credit
+from .postings import add_bonus, check_requirement, signed_minor, take
 from .protection import refuse_under_protection
 from .values import ADJUSTMENT_SOURCE, Source, money_unit, shown
 
@@ -154,6 +156,15 @@ def _refuse_repetition(player_id: int, unit: str, currency: str, minor: int, rea
         )
 
 
+def _refuse_behind_another_bonus(player_id: int) -> None:
+    """A correction moves money when it is posted; behind an open bonus it would only join the queue."""
+    if not is_free(player_id, Product.CASINO):
+        raise AdjustmentRefused(
+            "the player has an open or queued casino bonus, and the correction would have to wait behind it: "
+            "let that one end first, or offer a bonus of a template, which queues"
+        )
+
+
 def _check_terms(wagering_required: Decimal | None, expires_at: datetime | None, at: datetime) -> None:
     if wagering_required is None or expires_at is None:
         raise InvalidPosting("a bonus credit needs its terms: the amount to wager and the time it expires")
@@ -217,6 +228,8 @@ def _move(request: AdjustmentRequest, at: datetime) -> Entry:
         assert request.wagering_required is not None and request.expires_at is not None  # noqa: PT018 - checked when requested
         if request.expires_at <= at:
             raise AdjustmentRefused(f"adjustment {request.pk} gives a bonus that has expired meanwhile; reject it and ask again")
+        lock_bonus_of_players([request.player_id])
+        _refuse_behind_another_bonus(request.player_id)
         add_bonus(
             player_id=request.player_id,
             currency=request.currency,

@@ -64,9 +64,16 @@ class GrantSerializer(serializers.ModelSerializer):
     """A bonus of a player under its terms, and how far its wagering is."""
 
     player_id = serializers.CharField(source="player.external_id")
+    template = serializers.CharField(
+        source="template_version.template.code", allow_null=True, default=None, help_text="Code of the bonus template, if it has one."
+    )
     principal = serializers.SerializerMethodField()
     balance = serializers.SerializerMethodField()
+    locked = serializers.SerializerMethodField(help_text="Winnings locked until the wagering is complete.")
+    deposit = serializers.SerializerMethodField()
+    released = serializers.SerializerMethodField(help_text="Turned into cash.")
     max_bet = serializers.SerializerMethodField()
+    eligible_games = serializers.SerializerMethodField()
     left_to_wager = serializers.SerializerMethodField()
 
     class Meta:
@@ -76,13 +83,20 @@ class GrantSerializer(serializers.ModelSerializer):
             "player_id",
             "currency",
             "status",
+            "product",
+            "template",
             "principal",
             "balance",
+            "locked",
+            "deposit",
             "wagering_required",
             "wagered",
             "left_to_wager",
+            "spins_left",
+            "released",
             "max_bet",
             "eligible_games",
+            "offered_at",
             "activated_at",
             "expires_at",
             "closed_at",
@@ -96,9 +110,26 @@ class GrantSerializer(serializers.ModelSerializer):
     def get_balance(self, grant: BonusGrant) -> str:
         return str(from_minor(grant.balance, grant.currency))
 
-    @extend_schema_field({**_AMOUNT, "nullable": True})
+    @extend_schema_field(_AMOUNT)
+    def get_locked(self, grant: BonusGrant) -> str:
+        return str(from_minor(grant.locked, grant.currency))
+
+    @extend_schema_field(_AMOUNT)
+    def get_deposit(self, grant: BonusGrant) -> str:
+        return str(from_minor(grant.deposit, grant.currency))
+
+    @extend_schema_field(_AMOUNT)
+    def get_released(self, grant: BonusGrant) -> str:
+        return str(from_minor(grant.released, grant.currency))
+
+    @extend_schema_field({**_AMOUNT, "type": ["string", "null"]})
     def get_max_bet(self, grant: BonusGrant) -> str | None:
-        return None if grant.max_bet is None else str(from_minor(grant.max_bet, grant.currency))
+        largest = grant.terms.get("max_bet")
+        return None if largest is None else str(from_minor(largest, grant.currency))
+
+    @extend_schema_field({"type": "array", "items": {"type": "string"}})
+    def get_eligible_games(self, grant: BonusGrant) -> list[str]:
+        return list(grant.terms.get("eligible_games", ()))
 
     @extend_schema_field(_AMOUNT)
     def get_left_to_wager(self, grant: BonusGrant) -> str:

@@ -65,7 +65,7 @@ class GrantsView(generics.ListAPIView):
     """Bonus grants, newest first."""
 
     access = {"read": ("wallet:read", "wallet.view_bonusgrant")}
-    queryset = BonusGrant.objects.select_related("player")
+    queryset = BonusGrant.objects.select_related("player", "template_version__template")
     serializer_class = shapes.GrantSerializer
     filterset_class = GrantFilter
     ordering_fields = ["id"]
