@@ -96,9 +96,9 @@ def test_demo_password__is_random_private_and_kept(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("present", "expected"),
     [
-        ((), ["migrate", "setup_demo", "simulate", "demo_bonuses", "nightly"]),
-        (("players_player",), ["migrate", "setup_demo", "demo_bonuses", "nightly"]),
-        (("players_player", "wallet_bonusgrant"), ["migrate", "setup_demo", "nightly"]),
+        ((), ["migrate", "setup_demo", "simulate", "demo_bonuses", "demo_tiers", "nightly"]),
+        (("players_player",), ["migrate", "setup_demo", "demo_bonuses", "demo_tiers", "nightly"]),
+        (("players_player", "wallet_bonusgrant"), ["migrate", "setup_demo", "demo_tiers", "nightly"]),
         (("players_player", "wallet_bonusgrant", "common_jobrun"), ["migrate", "setup_demo"]),
     ],
 )
@@ -317,7 +317,8 @@ def test_bench__unknown_name__lists_the_known(tmp_path: Path, monkeypatch: pytes
 # -- the check --------------------------------------------------------------------------------------------------------
 
 GOOD = {
-    "players": 2000, "segments": {"NEW": 1999, "VIP": 1}, "rewards": {"ISSUED": 2, "REFUSED": 1}, "ledger": {"LP": {}}, "ledger_balanced": True,
+    "players": 2000, "segments": {"NEW": 1999, "VIP": 1}, "rewards": {"ISSUED": 2, "REFUSED": 1}, "ledger": {"LP": {}},
+    "ledger_balanced": True,
     "failed_jobs": [], "grants": dict.fromkeys(check.GRANT_STATES, 1), "payouts": {"PENDING": 1, "DELIVERED": 2},
     "lots": {"ACTIVE": 3, "EXPIRED": 1, "PENDING": 1}, "redemptions": {"FULFILLED": 1}, "ledger_verified": True, "ledger_differences": [],
 }  # fmt: skip
