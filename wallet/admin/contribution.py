@@ -1,6 +1,6 @@
 """Contribution tables: which games count how much, from when to when, and a tester that says what one bet would count."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import TabularInline
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from loyalty_site.common import audit
 from loyalty_site.common.admin.actions import acting_user
@@ -29,6 +30,10 @@ from .grant_words import per_cent, plain
 from .template_words import weight_words
 
 _MOMENT = "%Y-%m-%dT%H:%M"
+_ENDS = {
+    "valid_from": "UTC. Empty: from the next full minute.",
+    "valid_to": "UTC, the first instant at which it no longer holds. Empty: open end.",
+}
 
 
 class TableForm(forms.ModelForm):
@@ -50,6 +55,16 @@ class TableForm(forms.ModelForm):
         return data
 
 
+class MomentInput(forms.DateTimeInput):
+    """One field for day and time, to the second, in the theme's clothes."""
+
+    input_type = "datetime-local"
+
+    def __init__(self) -> None:
+        dressed = UnfoldAdminTextInputWidget().attrs
+        super().__init__(attrs=dressed | {"step": "1"}, format="%Y-%m-%dT%H:%M:%S")
+
+
 class RuleForm(forms.ModelForm):
     class Meta:
         model = ContributionRule
@@ -57,14 +72,29 @@ class RuleForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "valid_from" in self.fields:
-            self.fields["valid_from"].required = False
+        for name in ("valid_from", "valid_to"):
+            if name in self.fields:
+                self.fields[name] = forms.DateTimeField(
+                    label=self.fields[name].label,
+                    help_text=_ENDS[name],
+                    required=False,
+                    widget=MomentInput(),
+                    input_formats=[f"{_MOMENT}:%S", _MOMENT],
+                )
+        if self.instance.pk and "weight" in self.fields:
+            self.initial["weight"] = plain(self.instance.weight)
 
     def clean_key(self) -> str:
         return str(self.cleaned_data["key"]).strip()
 
     def clean_valid_from(self) -> datetime:
-        return self.cleaned_data["valid_from"] or utc_now()
+        """Empty begins with the next full minute; one that was not touched stays exact, below the second that the form shows."""
+        if self.instance.pk and "valid_from" not in self.changed_data:
+            return self.instance.valid_from
+        return self.cleaned_data["valid_from"] or utc_now().replace(second=0, microsecond=0) + timedelta(minutes=1)
+
+    def clean_valid_to(self) -> datetime | None:
+        return self.instance.valid_to if self.instance.pk and "valid_to" not in self.changed_data else self.cleaned_data["valid_to"]
 
 
 class RuleFormSet(BaseInlineFormSet):
@@ -76,7 +106,7 @@ class RuleFormSet(BaseInlineFormSet):
             return
         kept = [form for form in self.forms if form not in self.deleted_forms and (form.instance.pk or form.has_changed())]
         before = ContributionRule.objects.filter(table=self.instance) if self.instance.pk else ContributionRule.objects.none()
-        for fault in check_rules([form.instance for form in kept], before, utc_now().replace(second=0, microsecond=0)):
+        for fault in check_rules([form.instance for form in kept], before, utc_now()):
             text = f"{fault.text[:1].upper()}{fault.text[1:]}."
             if fault.position < 0 or fault.field not in kept[fault.position].fields:
                 raise forms.ValidationError(text)

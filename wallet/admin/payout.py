@@ -1,5 +1,6 @@
 """The outbox: what the operator's platform was told, what it answered, and what needs a person."""
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -26,7 +27,7 @@ from wallet.payouts import RETRY_PERMISSION, body_of, is_being_sent
 
 from .parts import PlayerSearchMixin, link, page_url, player_link, right, shown_signed
 
-_TONES = {"PENDING": "warn", "DELIVERED": "good", "FAILED": "bad"}
+_BADGES = {"PENDING": ("To deliver", "warn"), "DELIVERED": ("Delivered", "good"), "FAILED": ("Given up", "bad")}
 _SHORT = 70
 _ONCE = "The platform gets the same key as before, so what it carried out already it does not do again."
 
@@ -34,7 +35,8 @@ _ONCE = "The platform gets the same key as before, so what it carried out alread
 def status_badge(payout: PayoutInstruction, now: datetime) -> SafeString:
     if is_being_sent(payout, now):
         return badge("Being sent", "info")
-    return badge(payout.get_status_display(), _TONES[payout.status])
+    text, tone = _BADGES[payout.status]
+    return badge(text, tone, title=payout.get_status_display())
 
 
 @admin.register(PayoutInstruction)
@@ -155,7 +157,7 @@ def payout_page(payout: PayoutInstruction, now: datetime) -> dict[str, Any]:
         "amount_text": shown_signed(payout.amount, "BONUS", payout.currency),
         "grant_url": page_url(payout.grant, payout.grant_id),
         "entry_url": page_url("wallet_entry", payout.entry_id),
-        "body": body_of(payout).decode(),
+        "body": json.dumps(json.loads(body_of(payout)), indent=2, ensure_ascii=False),
         "is_pending": pending,
         "is_failed": payout.status == PayoutInstruction.Status.FAILED,
         "is_sending": is_being_sent(payout, now),

@@ -40,7 +40,7 @@ _HELP = {
     "sticky": "The bonus is for playing only: at the end it stays with the house.",
     "cash_out_cap": "10 pays out at most ten times the bonus. Empty: no cap.",
     "max_bet": "Per bet, while the bonus is wagered. Empty: any stake.",
-    "penalty_factor": "Win above the limit x this is added to the amount to wager; only for 'raises the requirement'.",
+    "penalty_factor": "Win x (1 - largest bet / stake) x this is added to the amount to wager; only for 'raises the requirement'.",
     "coverage_limit": "0.7 leaves out bets on more than 70 % of the outcomes, like red and black together.",
     "min_bet": "With less than this left and no round open the bonus is lost.",
     "eligible_games": "Game codes, providers or categories with commas. Empty: all games.",

@@ -77,23 +77,25 @@ def _limits(version: Version) -> Iterable[str]:
 
 
 def weight_words(table: Table | None, at: datetime) -> str:
-    """The weights that hold at `at`: "Slots count 100 %, roulette 10 %; live does not count; everything else counts 100 %."."""
+    """The weights that hold at `at`: "Counts by game: slots 100 %, roulette 10 %; live not at all; everything else 100 %."."""
     lines = table.lines_at(at) if table else []
     if not lines:
         return "Every game counts in full."
     named = [line for line in lines if line.scope != "default"]
-    weighed = [f"{_name(line)} {_weight(line)}" for line in named if line.method != "excluded"][:_LINES]
-    excluded = [_name(line) for line in named if line.method == "excluded"][:_LINES]
+    weighed = sorted((line for line in named if line.method != "excluded"), key=lambda line: (line.method == "edge", -line.weight))
+    excluded = [line for line in named if line.method == "excluded"]
+    parts = [_list(f"{_name(line)} {_weight(line)}" for line in weighed)] if weighed else []
+    parts += [f"{_list(_name(line) for line in excluded)} not at all"] if excluded else []
     rest = next((line for line in lines if line.scope == "default"), None)
-    parts = [f"{', '.join(weighed)} of the stake count"] if weighed else []
-    parts += [f"{', '.join(excluded)} {'do' if len(excluded) > 1 else 'does'} not count"] if excluded else []
-    if rest is None:
-        parts.append("everything else counts in full")
-    else:
-        parts.append("nothing else counts" if rest.method == "excluded" else f"everything else {_weight(rest)}")
-    more = f" and {len(named) - 2 * _LINES} more rules" if len(named) > 2 * _LINES else ""
-    text = "; ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}{more}."
+    parts.append(f"everything else {_weight(rest) if rest else 'in full'}")
+    return f"Counts by game: {'; '.join(parts)}."
+
+
+def _list(names: Iterable[str]) -> str:
+    """The first names, and how many more there are."""
+    found = list(names)
+    more = f" and {len(found) - _LINES} more" if len(found) > _LINES else ""
+    return f"{', '.join(found[:_LINES])}{more}"
 
 
 def _name(line: Rule) -> str:
@@ -101,6 +103,8 @@ def _name(line: Rule) -> str:
 
 
 def _weight(line: Rule) -> str:
+    if line.method == "excluded":
+        return "not at all"
     return "by house edge" if line.method == "edge" else per_cent(line.weight)
 
 
