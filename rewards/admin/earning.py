@@ -124,7 +124,7 @@ class EarningRuleAdmin(SimpleHistoryAdmin, BackOfficeAdmin):
     search_fields = ("name", "key")
     search_help_text = "Name, game, provider or category"
     ordering = ("unit", "scope", "key", "-valid_from")
-    conditional_fields = {"key": "scope != 'default'"}
+    conditional_fields = {"key": "typeof scope === 'undefined' || scope != 'default'"}
     history_list_display = ("rate", "weight", "valid_from", "valid_to")
     fieldsets = (
         (None, {"fields": ("name", ("unit", "currency"), ("scope", "key"))}),

@@ -15,7 +15,7 @@ from simple_history.admin import SimpleHistoryAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminIntegerFieldWidget
+from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminIntegerFieldWidget, UnfoldAdminTextareaWidget
 
 from loyalty_site.common.admin.actions import ReasonForm, acting_user, back_to, reason_dialog, run_call
 from loyalty_site.common.admin.base import BackOfficeAdmin
@@ -74,7 +74,14 @@ class CatalogueItemForm(forms.ModelForm):
             "valid_from",
             "valid_to",
         )
-        labels = {"bonus_template": "Bonus template", "tickets": "Tickets in one piece", "per_player": "Most per player", "stock": "Pieces"}
+        widgets = {"description": UnfoldAdminTextareaWidget(attrs={"rows": 3})}
+        labels = {
+            "is_active": "On offer",
+            "bonus_template": "Bonus template",
+            "tickets": "Tickets in one piece",
+            "per_player": "Most per player",
+            "stock": "Pieces",
+        }
         help_texts = {
             "code": "Permanent; integrators order by it.",
             "bonus_template": "Its terms hold for the bonus.",
@@ -147,9 +154,10 @@ class CatalogueItemAdmin(SimpleHistoryAdmin, BackOfficeAdmin):
     search_help_text = "Code, name or description"
     ordering = ("code",)
     history_list_display = ("price", "stock", "is_active")
+    # the kind of an item that exists is no field of its form: its page has the fields of its kind only
     conditional_fields = {
-        **{name: "kind == 'bonus'" for name in _ONLY_BONUS},
-        "tickets": "kind == 'tickets'",
+        **{name: "typeof kind === 'undefined' || kind == 'bonus'" for name in _ONLY_BONUS},
+        "tickets": "typeof kind === 'undefined' || kind == 'tickets'",
     }
     actions_detail = ("change_stock",)
 
@@ -168,12 +176,16 @@ class CatalogueItemAdmin(SimpleHistoryAdmin, BackOfficeAdmin):
         return super().get_queryset(request).select_related("bonus_template").annotate(sold=Coalesce(Subquery(sold), 0))
 
     def get_fieldsets(self, request: HttpRequest, obj: CatalogueItem | None = None) -> Any:
-        worth = (("shown_worth",),) if obj else ()
+        contents: dict[str, tuple[Any, ...]] = {
+            Kind.BONUS: ("bonus_template", ("bonus_amount", "bonus_currency")),
+            Kind.TICKETS: ("tickets",),
+        }
+        shown = contents.get(obj.kind, ()) if obj else (*contents[Kind.BONUS], *contents[Kind.TICKETS])
         return (
             (None, {"fields": (("code", "name"), "description", ("kind", "is_active"))}),
-            ("What one piece is", {"fields": ("bonus_template", ("bonus_amount", "bonus_currency"), "tickets")}),
-            ("Price", {"fields": ("price_points", *worth)}),
-            ("How many, and when", {"fields": (("stock", "per_player"), ("valid_from", "valid_to"))}),
+            *((("What one piece is", {"fields": shown}),) if shown else ()),
+            ("Price", {"fields": ("price_points", "shown_worth") if obj else ("price_points",)}),
+            ("How many, and when", {"fields": (("stock", "per_player"), "valid_from", "valid_to")}),
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: CatalogueItem | None = None) -> Any:

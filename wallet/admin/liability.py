@@ -177,7 +177,8 @@ def page(report: LiabilityReport, movement: RollForward) -> dict[str, Any]:
     """The figures of the page as texts, and its picture."""
     unit, code = report.unit, report.currency
     expected = Decimal(0) if not report.face_value else (1 - report.liability / report.face_value)
-    shown = report.cohorts[-_CHART_MONTHS:]
+    first = next((number for number, one in enumerate(report.cohorts) if one.remaining), len(report.cohorts))
+    shown = report.cohorts[first:][-_CHART_MONTHS:]
     return {
         "report": report,
         "at_text": f"{report.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
@@ -190,13 +191,13 @@ def page(report: LiabilityReport, movement: RollForward) -> dict[str, Any]:
             {"label": "Breakage", "figure": _percent(expected), "note": f"the policy says {_percent(report.prior)} without history"},
         ],
         "bars": _bars(shown),
-        "undrawn": len(report.cohorts) - len(shown),
+        "undrawn": len(report.cohorts) - first - len(shown),
         "cohorts": [_cohort(one, unit, code) for one in reversed(report.cohorts)],
         "buckets": [
             {
                 "label": one.label,
-                "remaining": amount(one.remaining, unit),
-                "liability": amount(one.liability, code),
+                "remaining": _bare(one.remaining, unit),
+                "liability": _bare(one.liability, code),
                 "is_ended": one.code == "ended",
             }
             for one in report.buckets
@@ -219,11 +220,11 @@ def _cohort(one: Cohort, unit: str, code: str) -> dict[str, Any]:
     names = ("earned", "other", "spent", "expired", "reversed", "remaining")
     return {
         "month": f"{one.month:%b %Y}",
-        **{name: amount(getattr(one, name), unit) for name in names},
+        **{name: _bare(getattr(one, name), unit) for name in names},
         "breakage": _percent(one.breakage),
         "is_own": one.source == OWN,
         "matured": _percent(one.matured),
-        "liability": amount(one.liability, code),
+        "liability": _bare(one.liability, code),
     }
 
 
@@ -243,3 +244,8 @@ def _percent(share: Decimal) -> str:
 
 def _plain(value: Decimal) -> str:
     return f"{value.normalize():f}"
+
+
+def _bare(value: Decimal, unit: str) -> str:
+    """A figure of a column whose heading names the unit."""
+    return amount(value, unit).removesuffix(f" {unit}")
