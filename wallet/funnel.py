@@ -177,7 +177,7 @@ def bonus_funnel(question: Question) -> Funnel:
     """Follow the bonuses offered in the period. Raises FunnelError."""
     question.check()
     rows = _sums(question)
-    labels = _labels(question.group, [key for key, _ in rows])
+    labels = _labels(question, [key for key, _ in rows])
     by_label: dict[tuple[str, str], Line] = {}
     for key, sums in rows:
         name = labels.get(key, (key or "", key or "none"))
@@ -264,8 +264,9 @@ def _sums(question: Question) -> list[tuple[str | None, dict[str, Count]]]:
     ]
 
 
-def _labels(group: Group, keys: Iterable[str | None]) -> dict[str | None, tuple[str, str]]:
-    """(key, label) of each group. Versions of a template become one line."""
+def _labels(question: Question, keys: Iterable[str | None]) -> dict[str | None, tuple[str, str]]:
+    """(key, label) of each group; without one the key is the label. Versions of a template become one line."""
+    group = question.group
     if group == Group.TEMPLATE:
         with connection.cursor() as cursor:
             cursor.execute(
@@ -280,7 +281,8 @@ def _labels(group: Group, keys: Iterable[str | None]) -> dict[str | None, tuple[
     if group in (Group.SEGMENT, Group.PRODUCT):
         names = dict(Segment.choices if group == Group.SEGMENT else Product.choices)
         return {key: (key or "", str(names.get(key or "", key or "none"))) for key in keys}
-    return {}
+    shapes = {"week": "Week of {:%Y-%m-%d}", "month": "{:%b %Y}"}
+    return {key: (key, shapes[question.step].format(date.fromisoformat(key))) for key in keys if key and question.step in shapes}
 
 
 def _ggr(question: Question) -> Decimal | None:

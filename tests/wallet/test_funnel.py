@@ -133,6 +133,13 @@ def test_question__length__decides_the_step(days, step):
     assert _asked(first=LAST - timedelta(days=days - 1)).step == step
 
 
+@pytest.mark.parametrize(("first", "label"), [(date(2026, 1, 1), "Week of 2026-03-09"), (date(2025, 1, 1), "Mar 2026")])
+def test_funnel__longer_periods__lines_are_weeks_or_months(first, label):
+    grant_row(PlayerFactory(), at=NOW)  # a Sunday
+    line = _funnel(group=Group.PERIOD, first=first).lines[0]
+    assert (line.label, line.offered.bonuses) == (label, 1)
+
+
 def test_funnel__every_grouping__adds_up_to_the_same_total():
     version = template()
     for number, status in enumerate(ALL_STATES):

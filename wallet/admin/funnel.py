@@ -257,21 +257,24 @@ def _parts(line: Line, largest: int) -> list[dict[str, Any]]:
 
 def _tiles(report: Funnel) -> list[dict[str, str]]:
     total, code = report.total, report.question.currency
+
+    def money(label: str, value: Decimal, note: str) -> dict[str, str]:
+        return {"label": label, "figure": amount(value, code).removesuffix(f" {code}"), "unit": code, "note": note}
+
+    def number(label: str, value: int, note: str) -> dict[str, str]:
+        return {"label": label, "figure": f"{value:,}", "unit": "", "note": note}
+
     tiles = [
-        {"label": "Offered", "figure": f"{total.offered.bonuses:,}", "note": amount(total.offered.amount, code)},
-        {"label": "Completed", "figure": f"{total.completed.bonuses:,}", "note": f"{_per_cent(total.completion_rate)} of those that ended"},
-        {
-            "label": "Turned real",
-            "figure": amount(total.turned_real.amount, code),
-            "note": f"by wagering, {total.turned_real.bonuses:,} bonuses",
-        },
-        {"label": "Free", "figure": amount(total.free.amount, code), "note": f"nothing to wager, {total.free.bonuses:,} bonuses"},
-        {"label": "Cost", "figure": amount(total.cost, code), "note": f"{_per_cent(total.cost_share)} of what was activated"},
-        {"label": "Still open", "figure": amount(total.active.amount, code), "note": f"on {total.active.bonuses:,} bonuses"},
+        number("Offered", total.offered.bonuses, amount(total.offered.amount, code)),
+        number("Completed", total.completed.bonuses, f"{_per_cent(total.completion_rate)} of those that ended"),
+        money("Turned real", total.turned_real.amount, f"by wagering, {total.turned_real.bonuses:,} bonuses"),
+        money("Free", total.free.amount, f"nothing to wager, {total.free.bonuses:,} bonuses"),
+        money("Cost", total.cost, f"{_per_cent(total.cost_share)} of what was activated"),
+        money("Still open", total.active.amount, f"on {total.active.bonuses:,} bonuses"),
     ]
     if report.ngr is not None:
         share = f"cost is {_per_cent(report.cost_of_ngr)} of it" if report.cost_of_ngr is not None else "not positive: no share of cost"
-        tiles.append({"label": "NGR", "figure": amount(report.ngr, code), "note": share})
+        tiles.append(money("NGR", report.ngr, share))
     return tiles
 
 

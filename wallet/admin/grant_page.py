@@ -28,7 +28,7 @@ from wallet.models import (
 )
 
 from .entry import entry_rows
-from .grant_words import parts_words, rule_words, sentences, terms_table, verdict_words, wagering_amount
+from .grant_words import parts_words, sentences, terms_table, verdict_words, wagering_amount
 from .parts import STATUS_TONES, page_url, player_link, shown_amount, shown_signed
 
 BETS_A_PAGE = 50
@@ -320,7 +320,7 @@ def bet_row(count: WagerCount, grant: BonusGrant, terms: Terms) -> dict[str, Any
         "stake": shown_amount(wager.amount, "BONUS", wager.currency),
         "parts": parts_words(wager.real_part, wager.bonus_part, wager.locked_part, wager.currency),
         "weight": f"{count.weight.normalize():f}",
-        "rule": rule_words(count),
+        "rule": count.rule,
         "counted": wagering_amount(count.counted, code),
         "is_zero": not count.counted,
         "before": wagering_amount(count.progress_before, code).removesuffix(f" {code}"),

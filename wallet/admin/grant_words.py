@@ -21,6 +21,16 @@ OVER_WORDS = {
     "penalty": "a larger bet raises the amount to wager",
     "flag": "a larger bet counts, but is flagged for review",
 }
+_NOT_COUNTED = {
+    WagerCount.Verdict.GAME_EXCLUDED: "The contribution table excludes this game",
+    WagerCount.Verdict.GAME_NOT_ELIGIBLE: "The offer names other games",
+    WagerCount.Verdict.FREE_ROUND: "A free round costs the player nothing",
+    WagerCount.Verdict.CANCELLED: "The stake was given back",
+    WagerCount.Verdict.COVERAGE: "The bet covers more of the outcomes than the terms allow",
+    WagerCount.Verdict.CURRENCY_MISMATCH: "The bet was in another currency",
+    WagerCount.Verdict.NO_BONUS_FUNDS: "The stake was all cash, and only bonus money counts",
+    WagerCount.Verdict.NO_STAKE: "There was no stake",
+}
 
 
 def wagering_amount(value: Decimal, currency: str) -> str:
@@ -172,12 +182,7 @@ def verdict_words(count: WagerCount, grant: BonusGrant, terms: Terms) -> str:
     if verdict == verdict.ROLLED_BACK:
         back = f"The bet was taken back, and {counted} of the progress with it"
         return f"{back}; {wagering_amount(abs(count.penalty), code)} of penalty too." if count.penalty else f"{back}."
-    return f"{verdict.label}: does not count."
-
-
-def rule_words(count: WagerCount) -> str:
-    """The line of the contribution table that gave the weight."""
-    return count.rule or ("no table: every game counts in full" if count.weight == 1 else "–")
+    return f"{_NOT_COUNTED.get(verdict, verdict.label)}, so nothing counts."
 
 
 def parts_words(real: int, bonus: int, locked: int, currency: str) -> str:

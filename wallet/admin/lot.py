@@ -119,7 +119,7 @@ class LotAdmin(PlayerSearchMixin, ViewOnlyAdmin):
     def shown_left(self, lot: Lot) -> SafeString:
         return right(shown_amount(lot.remaining, lot.account.unit, ""))
 
-    @display(description="Used")
+    @display(description="Gone")
     def shown_used(self, lot: Lot) -> SafeString:
         percent = 100 * (lot.qty - lot.remaining) // lot.qty
         return progress_bar(percent, 100, label=f"{percent} %")
@@ -204,7 +204,7 @@ def lot_page(lot: Lot) -> dict[str, Any]:
         "granted_text": shown_amount(lot.qty, unit, ""),
         "left_text": shown_amount(lot.remaining, unit, ""),
         "end_text": end_text(lot),
-        "used_bar": progress_bar(percent, 100, label=f"{percent} % used"),
+        "used_bar": progress_bar(percent, 100, label=f"{percent} %"),
         "is_due": lot.status == Lot.Status.ACTIVE and lot.expires_at is not None and lot.expires_at <= utc_now(),
         "waits_text": f"{lot.available_at:%Y-%m-%d %H:%M} UTC" if lot.available_at else "its event arrives",
         "source_text": " ".join(part for part in (lot.source_type, lot.source_ref, lot.source_sub) if part) or DASH,
