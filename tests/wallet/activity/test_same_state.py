@@ -123,21 +123,30 @@ def with_duplicates(rng: random.Random, events: list[Activity]) -> list[Activity
     return doubled
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10**9), rounds=st.integers(1, 25), sizes=st.lists(st.integers(1, 40), min_size=1, max_size=4))
 def test_any_way_in__same_state(scene, seed, rounds, sizes):
     rng = random.Random(seed)  # noqa: S311 - a load, not a secret
     events = with_duplicates(rng, play(rng, scene, rounds))
-    expected = outcome_of(scene, lambda: one_by_one(events))
-    assert outcome_of(scene, lambda: batches(events, sizes)) == expected
-    assert outcome_of(scene, lambda: ingest(events, at=NOW)) == expected
-    assert outcome_of(scene, lambda: (batches(events[: len(events) // 2], sizes), ingest(events, at=NOW))) == expected
     mixed = interleaved(rng, events)
-    assert outcome_of(scene, lambda: batches(mixed, sizes)) == expected
-    assert outcome_of(scene, lambda: ingest(mixed, at=NOW)) == expected
+    expected = outcome_of(scene, lambda: one_by_one(events))
+    ways = {
+        "batches": lambda: batches(events, sizes),
+        "file": lambda: ingest(events, at=NOW),
+        "players in another order": lambda: batches(mixed, sizes),
+        "file, players in another order": lambda: ingest(mixed, at=NOW),
+    }
+    for name, way in ways.items():
+        found = outcome_of(scene, way)
+        different = {of: (set(map(repr, expected[of])) ^ set(map(repr, found[of]))) for of in expected if expected[of] != found[of]}
+        assert not different, name
+    # what was refused may be taken when it is reported again, so the second half begins with all of the first
+    again = events[: len(events) // 2] + events
+    expected = outcome_of(scene, lambda: one_by_one(again))
+    assert outcome_of(scene, lambda: (batches(events[: len(events) // 2], sizes), ingest(events, at=NOW))) == expected
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     stake=st.integers(1, 2000), win=st.integers(0, 5000), cash=st.integers(0, 2000), ahead=st.sampled_from(["win", "rollback of the bet"])
 )
