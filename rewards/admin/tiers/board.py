@@ -43,7 +43,7 @@ class Cell:
 class Line:
     """One tier: how many stand in it by the rules, where they go, and the points that those who would lose it still need."""
 
-    tier: Tier
+    tier: Tier | None  # None: no tier yet
     players: int
     cells: list[Cell]
     to_keep: Decimal
@@ -81,6 +81,8 @@ def _board(now: datetime) -> dict[str, Any]:
         .annotate(players=Count("player_id"), to_keep=Sum("to_keep"), first=Min("next_review_at"))
     )
     lines = [_line(tier, [one for one in groups if one["tier_id"] == tier.pk]) for tier in reversed(tiers)]
+    if untiered := [one for one in groups if one["tier_id"] is None]:
+        lines.append(_line(None, untiered))
     programme = tier_programme()
     first = min((one["first"] for one in groups if one["first"] > now), default=None)
     return {
@@ -95,9 +97,10 @@ def _board(now: datetime) -> dict[str, Any]:
     }
 
 
-def _line(tier: Tier, groups: list[dict[str, Any]]) -> Line:
+def _line(tier: Tier | None, groups: list[dict[str, Any]]) -> Line:
     counts = {outcome: sum(one["players"] for one in groups if one["outcome"] == outcome) for outcome in COLUMNS}
-    cells = [Cell(counts[one], list_url(tier__id__exact=tier.pk, outcome__exact=one.value), TONES[one]) for one in COLUMNS]
+    chosen = {"tier__id__exact": tier.pk} if tier is not None else {"watch": "untiered"}
+    cells = [Cell(counts[one], list_url(**chosen, outcome__exact=one.value), TONES[one]) for one in COLUMNS]
     needed = sum((one["to_keep"] for one in groups if one["outcome"] in (Outcome.GRACE, Outcome.DOWN)), Decimal(0))
     return Line(tier, sum(one["players"] for one in groups), cells, needed)
 

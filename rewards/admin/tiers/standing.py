@@ -40,6 +40,7 @@ class WatchFilter(DropdownFilter):
             ("ending", "Override ends in 30 days"),
             ("waiting", "Wait for clearance"),
             ("uncleared", "VIP tier without clearance"),
+            ("untiered", "Without a tier"),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
@@ -55,6 +56,8 @@ class WatchFilter(DropdownFilter):
                 return queryset.filter(waiting_since__isnull=False)
             case "uncleared":
                 return queryset.filter(pk__in=without_clearance(now).values("pk"))
+            case "untiered":
+                return queryset.filter(tier__isnull=True)
         return queryset
 
 
