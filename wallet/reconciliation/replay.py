@@ -39,7 +39,8 @@ _ACTIVITY = """
 SELECT event.player_id, event.log_number, entry.seq, event.split_stated, event.source, event.activity_id, event.kind, event.currency,
        event.round_id, event.occurred_at, event.received_at, event.product, event.amount, event.real_part, event.bonus_part,
        event.locked_part, event.cash_before, event.ends_round, event.takes_back_id, event.takes_back_kind, event.game_code,
-       event.game_category, event.provider, event.is_free_round, event.coverage, event.house_edge
+       event.game_category, event.provider, event.is_free_round, event.coverage, event.house_edge,
+       event.grant_id, event.waits
 FROM wallet_wagerevent AS event LEFT JOIN wallet_entry AS entry ON entry.id = event.entry_id
 WHERE event.player_id = ANY(%s) ORDER BY event.player_id, event.log_number
 """
@@ -112,7 +113,7 @@ def _report(player_id: int, row: tuple[Any, ...]) -> Report:
     (
         _, number, entry_seq, stated, source, activity_id, kind, currency, round_id, occurred_at, received_at, product, amount, real, bonus,
         locked, cash_before, ends_round, takes_back_id, takes_back_kind, game_code, game_category, provider, is_free_round, coverage,
-        house_edge,
+        house_edge, grant_id, waits,
     ) = row  # fmt: skip
     activity = Activity(
         source=source,
@@ -139,7 +140,7 @@ def _report(player_id: int, row: tuple[Any, ...]) -> Report:
         coverage=coverage,
         house_edge=house_edge,
     )
-    return Report(number, activity, entry_seq)
+    return Report(number, activity, entry_seq, (real, bonus, locked, grant_id, waits))
 
 
 def _by_player(statement: str, players: list[int]) -> Iterator[tuple[int, Iterator[tuple[Any, ...]]]]:

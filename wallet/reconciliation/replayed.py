@@ -47,11 +47,12 @@ class StatusChange:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """An activity as logged."""
+    """An activity as logged, and what is stored of its effect: (real, bonus, locked part, grant, waits); None: not to be compared."""
 
     number: int
     activity: Activity
     entry_seq: int | None = None
+    effect: tuple[int, int, int, int | None, bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +266,18 @@ class ReplayedWallet:
             if missing:
                 yield grant_id, f"grant {grant_id}: the log says {before} -> {after}, and no status event does"
         yield from self._count_differences()
+        yield from self._effect_differences()
+
+    def _effect_differences(self) -> Iterator[tuple[int, str]]:
+        for report in self.log.activity:
+            recorded = self.wallet.known[report.activity.key]
+            now = (recorded.real_part, recorded.bonus_part, recorded.locked_part, recorded.grant_id, recorded.waits)
+            if report.effect is not None and report.effect != now:
+                named = report.effect[3] or recorded.grant_id or 0
+                yield (
+                    named,
+                    f"{report.activity.kind} {report.activity.activity_id}: parts, grant and waiting are {report.effect}, the log says {now}",
+                )
 
     def _count_differences(self) -> Iterator[tuple[int, str]]:
         stored = Counter((one.bet, one.grant_id, one.verdict, one.counted, one.penalty) for one in self.log.counts)
