@@ -114,7 +114,7 @@ def test_grant_page__bets__shown_with_verdict_and_progress(wallet):
     assert "too-big" in page
     assert "8.00 EUR" in page
     assert "492.00 EUR" in page  # still to wager
-    assert "500.00 EUR (10 ×)" in page
+    assert "500.00 EUR in all, 10 times the bonus" in page
 
 
 def test_grant_page__more_bets_than_a_page__older_ones_by_link(wallet):
@@ -150,7 +150,8 @@ def test_ask_dialog__small_amount__posts_at_once(wallet):
 
 def test_ask_dialog__bonus_credit__ends_with_the_day_in_utc(wallet):
     client, _ = _client(*VIEW, "adjust_wallet")
-    terms = {"unit": "BONUS", "amount": "20", "wagering_required": "100", "expires_on": "2099-12-31"}
+    PlayerFactory(external_id="P-78")  # P-77 has an open bonus already
+    terms = {"player": "P-78", "unit": "BONUS", "amount": "20", "wagering_required": "100", "expires_on": "2099-12-31"}
     client.post(reverse("admin:wallet_adjustmentrequest_ask"), ASK | terms)
     grant = BonusGrant.objects.latest("pk")
     assert (grant.principal, grant.wagering_required, grant.expires_at.isoformat()) == (2000, 100, "2100-01-01T00:00:00+00:00")

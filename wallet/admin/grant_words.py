@@ -60,7 +60,11 @@ def requirement_words(grant: BonusGrant, terms: Terms) -> str:
     """How the amount to wager comes about, penalties left out: "1,000.00 EUR, 10 times the bonus"."""
     code = grant.currency
     if terms.requirement is not None:
-        return f"{wagering_amount(terms.requirement, code)} in all"
+        fixed = f"{wagering_amount(terms.requirement, code)} in all"
+        if not grant.principal:
+            return fixed
+        times = (terms.requirement / from_minor(grant.principal, code)).quantize(Decimal("0.01"))
+        return f"{fixed}, {plain(times)} times the bonus"
     own = wagering_amount(grant.wagering_required - grant.penalties, code)
     base = {
         "bonus": f"the bonus of {shown_amount(grant.principal, 'BONUS', code)}",
