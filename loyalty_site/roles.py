@@ -44,6 +44,8 @@ _WALLET = _can(
     "wagercount",
     "adjustmentrequest",
     "voidrequest",
+    "catalogueitem",
+    "redemption",
     "bonustemplate",
     "bonustemplateversion",
     "contributiontable",

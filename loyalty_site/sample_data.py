@@ -300,6 +300,13 @@ def _in(currency: str, rule: dict[str, Any]) -> dict[str, Any]:
 
 RULES: tuple[dict[str, Any], ...] = (*(_in(currency, rule) for rule in _MONEY_RULES for currency in ("EUR", "GBP")), *_POINT_RULES)
 
+# the programme is older than the simulated history, so that all of it earns
+PROGRAMME_DAYS = 3 * 365
+EARNING_RULES: tuple[dict[str, Any], ...] = (
+    {"name": "Reward points for play", "unit": "RP", "rate": Decimal("0.05"), "daily_cap": Decimal(2000), "uses_tier_multiplier": False},
+    {"name": "Roulette at half the rate", "scope": "category", "key": "roulette", "rate": Decimal("0.01"), "weight": Decimal("0.5")},
+)
+
 # user name -> the role's group; `admin` may do everything
 DEMO_STAFF: dict[str, str] = {
     "crm_agent": "CRM agent",

@@ -84,6 +84,21 @@ def test_lists__administrator__opens_all(client_of: Callable[..., Client]) -> No
     assert {label: code for label, url in lists().items() if (code := client.get(url).status_code) != 200} == {}
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_liability__finance_and_read_only__see_it_and_finance_exports_it(role: str, client_of: Callable[..., Client]) -> None:
+    client = client_of(role)
+    sees, exports = role in {"Finance", "Read-only"}, role == "Finance"
+    assert client.get(reverse("admin:wallet_liability")).status_code == (200 if sees else 403)
+    assert client.get(reverse("admin:wallet_liability_export", args=["csv"])).status_code == (200 if exports else 403)
+
+
+def test_roles__catalogue_and_earning_rules__are_the_programmes_and_are_never_deleted() -> None:
+    for permission in ("wallet.change_catalogueitem", "wallet.fulfil_redemption", "rewards.change_earningrule", "rewards.add_earningrule"):
+        assert {name for name, role in ROLES.items() if permission in role.permissions} == {"CRM manager"}
+    gone = set(forbidden_permissions())
+    assert {("wallet", "delete_catalogueitem"), ("wallet", "change_redemption"), ("rewards", "delete_earningrule")} <= gone
+
+
 def test_sync_roles__complete_product__misses_no_declared_permission() -> None:
     assert sync_roles() == []
 

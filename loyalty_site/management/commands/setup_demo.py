@@ -1,7 +1,7 @@
 """`manage.py setup_demo`: tiers, markets, reward rules, bonuses and staff accounts to try the product with. Safe to run again."""
 
 import os
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -17,7 +17,7 @@ from loyalty_site.common.clock import utc_now
 from loyalty_site.common.money import to_minor
 from players.models import Jurisdiction, JurisdictionPack, Tier
 from rewards import rule_services
-from rewards.models import RewardRule
+from rewards.models import EarningRule, PlayPoints, RewardRule
 from wallet.grants.template_versions import draft_version, save_version
 from wallet.models import BonusTemplate, CatalogueItem, ContributionRule, ContributionTable, PointsPolicy
 
@@ -52,6 +52,7 @@ class Command(BaseCommand):
                 "catalogue items": self._catalogue(),
             }
             self._points_policies()
+            self._earning_rules(utc_now())
         self.stdout.write("created: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
 
     def _tiers(self) -> int:
@@ -61,6 +62,15 @@ class Command(BaseCommand):
         for tier in sample_data.TIERS:
             Tier.objects.create(**tier)
         return len(sample_data.TIERS)
+
+    def _earning_rules(self, at: datetime) -> None:
+        """Points for the whole simulated history, unless staff wrote rules or points were reckoned already."""
+        if PlayPoints.objects.exists() or EarningRule.history.exists():  # type: ignore[attr-defined]
+            return
+        first = at.date() - timedelta(days=sample_data.PROGRAMME_DAYS)
+        EarningRule.objects.update(valid_from=first)
+        for rule in sample_data.EARNING_RULES:
+            EarningRule.objects.create(**rule, valid_from=first)
 
     def _markets(self) -> int:
         created = 0
