@@ -6,7 +6,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from players.models import Player
+from players.models import Player, PlayerTier
 from rewards.facts import FactLoadError, load_facts
 from rewards.rules.facts import ALIASES, CATALOGUE, Kind
 from tests.factories import PlayerFactory, PlayerMetricsFactory, TierFactory
@@ -35,6 +35,10 @@ def player(now):
         registered_at=datetime(2025, 1, 1, 23, 30, tzinfo=UTC), birth_date=date(1990, 3, 16),
     )  # fmt: skip
     PlayerMetricsFactory(player=player, **METRICS)
+    PlayerTier.objects.create(
+        player=player, tier=tier, since=now, valid_until=datetime(2026, 4, 1, tzinfo=UTC), grace_until=datetime(2026, 4, 15, tzinfo=UTC),
+        to_next=Decimal("49.75"), to_keep=Decimal("0.25"), next_review_at=datetime(2026, 4, 15, tzinfo=UTC), looked_at=now,
+    )  # fmt: skip
     at = now
     add_points(player_id=player.pk, unit="LP", amount=Decimal("150.25"), source=Source("test", "1"), at=at)
     add_points(player_id=player.pk, unit="RP", amount=Decimal("7.5"), source=Source("test", "2"), at=at)
@@ -59,6 +63,8 @@ def test_load_facts__whole_catalogue__gives_every_value_exactly(player, now):
         "bonus_balance": Decimal(900), "open_bonuses": 1,
         "registered_on": date(2025, 1, 1), "days_since_registration": 438, "days_since_first_activity": 379,
         "days_since_last_activity": 1, "days_since_last_play": 5, "days_since_last_deposit": 14, "weekday": 7, "day_of_month": 15,
+        "points_to_next": Decimal("49.75"), "points_to_keep": Decimal("0.25"), "days_to_review": 31, "in_grace": True,
+        "tier_may_be_told": True,
     }  # fmt: skip
 
 
@@ -70,6 +76,7 @@ def test_load_facts__player_without_anything__has_zeros_and_no_dates(now):
         "tier", "tier_rank", "country", "language", "acquisition_channel", "age_years", "birthday_today", "registered_on",
         "days_since_registration", "first_activity_on", "last_activity_on", "last_play_on", "last_deposit_on",
         "days_since_first_activity", "days_since_last_activity", "days_since_last_play", "days_since_last_deposit",
+        "points_to_next", "points_to_keep", "days_to_review",
     }  # fmt: skip
     assert all(CATALOGUE[name].nullable for name, value in loaded.items() if value is None)
     sums = {name: value for name, value in loaded.items() if CATALOGUE[name].unit.value in ("money", "count")}
