@@ -63,7 +63,7 @@ def roll_up(cursor: CursorWrapper, where: str, parameters: dict[str, Any], zone:
 
 def points_by_day(player_id: int, zone: str) -> dict[date, int]:
     """Qualifying hundredths of one player by day, to the last entry. Writes nothing: what is not rolled up yet is read as well."""
-    parameters = {"player": player_id, "zone": zone, "houses": [str(house.value) for house in EARNING_HOUSES]}
+    parameters: dict[str, Any] = {"player": player_id, "zone": zone, "houses": [str(house.value) for house in EARNING_HOUSES]}
     with connection.cursor() as cursor:
         cursor.execute(
             f"""

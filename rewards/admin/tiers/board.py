@@ -75,7 +75,7 @@ def board(now: datetime) -> dict[str, Any]:
 
 def _board(now: datetime) -> dict[str, Any]:
     tiers = tier_ladder()
-    groups = list(
+    groups: list[Any] = list(
         PlayerTier.objects.order_by()
         .values("tier_id", "outcome", "projected_tier_id")
         .annotate(players=Count("player_id"), to_keep=Sum("to_keep"), first=Min("next_review_at"))
@@ -99,7 +99,7 @@ def _board(now: datetime) -> dict[str, Any]:
 
 def _line(tier: Tier | None, groups: list[dict[str, Any]]) -> Line:
     counts = {outcome: sum(one["players"] for one in groups if one["outcome"] == outcome) for outcome in COLUMNS}
-    chosen = {"tier__id__exact": tier.pk} if tier is not None else {"watch": "untiered"}
+    chosen: dict[str, Any] = {"tier__id__exact": tier.pk} if tier is not None else {"watch": "untiered"}
     cells = [Cell(counts[one], list_url(**chosen, outcome__exact=one.value), TONES[one]) for one in COLUMNS]
     needed = sum((one["to_keep"] for one in groups if one["outcome"] in (Outcome.GRACE, Outcome.DOWN)), Decimal(0))
     return Line(tier, sum(one["players"] for one in groups), cells, needed)
@@ -126,7 +126,7 @@ def _tiles(now: datetime) -> list[Tile]:
     ]
 
 
-def list_url(**query: object) -> str:
+def list_url(**query: str | int) -> str:
     return f"{reverse('admin:players_playertier_changelist')}?{urlencode(query)}"
 
 
