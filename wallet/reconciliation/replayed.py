@@ -274,10 +274,8 @@ class ReplayedWallet:
             now = (recorded.real_part, recorded.bonus_part, recorded.locked_part, recorded.grant_id, recorded.waits)
             if report.effect is not None and report.effect != now:
                 named = report.effect[3] or recorded.grant_id or 0
-                yield (
-                    named,
-                    f"{report.activity.kind} {report.activity.activity_id}: parts, grant and waiting are {report.effect}, the log says {now}",
-                )
+                name = f"{report.activity.kind} {report.activity.activity_id}"
+                yield named, f"{name}: its parts, grant and waiting are {report.effect}, the log says {now}"
 
     def _count_differences(self) -> Iterator[tuple[int, str]]:
         stored = Counter((one.bet, one.grant_id, one.verdict, one.counted, one.penalty) for one in self.log.counts)
