@@ -67,14 +67,21 @@ _FLOOR_BONUS = """
 ), movement AS (
     INSERT INTO wallet_grantmovement (grant_id, entry_id, amount) SELECT bonus, entry, amount_minor FROM d
 """
+# what points write beside account, entry and story
+_FLOOR_LOT = """
+), lot AS (
+    INSERT INTO wallet_lot (account_id, player_id, entry_id, qty, remaining, status, earned_at, available_at, house,
+        source_type, source_ref, source_sub)
+    SELECT account, player_id, entry, amount_minor, amount_minor, 'ACTIVE', %(at)s, %(at)s, 'rewards', 'reward', id::text, '' FROM d
+"""
 _FLOOR = """
 WITH d AS MATERIALIZED (
     SELECT id, player_id, unit, currency, amount_minor, wagering_required, expiry_hours, eligible_games,
         nextval('wallet_account_id_seq') AS account, nextval('wallet_entry_id_seq') AS entry, nextval('wallet_bonusgrant_id_seq') AS bonus
     FROM rewards_rewarddecision WHERE status = 'AUTO_APPROVED'
 ), account AS (
-    INSERT INTO wallet_account (id, player_id, unit, currency, balance, version, earned_total)
-    SELECT account, player_id, unit, currency, amount_minor, 1, amount_minor FROM d
+    INSERT INTO wallet_account (id, player_id, unit, currency, balance, version, earned_total, owed)
+    SELECT account, player_id, unit, currency, amount_minor, 1, amount_minor, 0 FROM d
 ), entry AS (
     INSERT INTO wallet_entry (id, account_id, house, amount, seq, balance_after, source_type, source_ref, source_sub, reason, occurred_at)
     SELECT entry, account, 'rewards', amount_minor, 1, amount_minor, 'reward', id::text, '', 'Bench', %(at)s FROM d
@@ -136,7 +143,7 @@ def ours() -> None:
 
 
 def floor(kind: str) -> None:
-    sql(_FLOOR.format(bonus=_FLOOR_BONUS if kind == "BONUS" else ""), {"at": AT})
+    sql(_FLOOR.format(bonus=_FLOOR_BONUS if kind == "BONUS" else _FLOOR_LOT), {"at": AT})
 
 
 def bulk(batch: int, kind: str) -> None:

@@ -77,8 +77,8 @@ def prepare(players: int) -> tuple[int, int]:
             [players],
         )
         cursor.execute(
-            "INSERT INTO wallet_account (player_id, unit, currency, balance, version, earned_total) "
-            "SELECT id, 'LP', '', 0, 0, 0 FROM players_player ORDER BY id"
+            "INSERT INTO wallet_account (player_id, unit, currency, balance, version, earned_total, owed) "
+            "SELECT id, 'LP', '', 0, 0, 0, 0 FROM players_player ORDER BY id"
         )
         cursor.execute("VACUUM ANALYZE players_player")
         cursor.execute("VACUUM ANALYZE wallet_account")
@@ -95,6 +95,9 @@ def pgbench_script(lowest: int, highest: int) -> str:
     values = {
         "amount": ":amount", "earned": ":amount", "player": ":player", "unit": "'LP'", "currency": "''", "house": "'rewards'",
         "type": "'pgbench'", "ref": ":ref", "sub": "''", "reversal_of": "null", "reason": "''", "actor": "null", "at": "now()",
+        # the lot, under the policy that a new database has
+        "lent": "0", "lot": "true", "may_owe": "false", "expires_at": "null", "restores": "null", "expiry": "'never'", "period": "0",
+        "fixed_date": "null", "zone": "'UTC'", "pending_hours": "0",
     }  # fmt: skip
     sql = re.sub(r"%\((\w+)\)s", lambda match: values[match[1]], POST_SQL)
     return (
