@@ -59,7 +59,7 @@ ORDER BY expires_at, id LIMIT %(limit)s
 
 def expire_account(account: Account, at: datetime) -> int:
     """Expire what has ended of one locked account, inside the caller's transaction. Returns how many lots."""
-    parameters = {"account": account.pk, "at": at}
+    parameters: dict[str, Any] = {"account": account.pk, "at": at}
     with connection.cursor() as cursor:
         cursor.execute(_DUE_OF_ACCOUNT, parameters)
         due = [row[0] for row in cursor.fetchall()]
@@ -102,8 +102,8 @@ def postpone(*, at: datetime, lower_id: int, upper_id: int, ends_before: datetim
         last = 0
         while policy.expiry == INACTIVITY:
             with transaction.atomic(), connection.cursor() as cursor:
-                parameters = {"unit": unit, "lower": lower_id, "upper": upper_id, "ends": ends_before, "last": last, "limit": chunk_size}
-                cursor.execute(_ENDING_ACCOUNTS, parameters)
+                parameters: dict[str, Any] = {"unit": unit, "lower": lower_id, "upper": upper_id, "ends": ends_before, "last": last}
+                cursor.execute(_ENDING_ACCOUNTS, {**parameters, "limit": chunk_size})
                 accounts = [row[0] for row in cursor.fetchall()]
                 if not accounts:
                     break
