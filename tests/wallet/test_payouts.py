@@ -28,7 +28,8 @@ from wallet.models import Account, BonusGrant, Entry, PayoutInstruction
 from wallet.payouts import SENDING, body_of, confirm_payout, deliver_due, pause_before_next, retry_payout
 from wallet.platform import Answer, Platform, judge, signature
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
+live = pytest.mark.django_db(transaction=True)  # what is claimed must be committed before it is sent
 
 SECRET = "0123456789abcdef0123456789abcdef"
 ROOT = Path(__file__).parents[2]
@@ -134,6 +135,7 @@ def state(payout: PayoutInstruction) -> tuple[str, int, str]:
     return payout.status, payout.attempts, payout.last_error
 
 
+@live
 def test_deliver_due__platform_takes_it__delivered_with_its_reference(server: PlatformServer, there: Platform, player: Player) -> None:
     payout = instruction(player)
     report = deliver_due(NOW, platform=there)
@@ -145,6 +147,7 @@ def test_deliver_due__platform_takes_it__delivered_with_its_reference(server: Pl
     assert len(server.got) == 1
 
 
+@live
 def test_deliver_due__request__says_what_to_do_and_is_signed(server: PlatformServer, there: Platform, player: Player) -> None:
     payout = instruction(player, amount=-1234)
     deliver_due(NOW, platform=there)
@@ -171,6 +174,7 @@ def test_signature__worked_example__as_in_the_docs() -> None:
     assert signature(SECRET, 1773576000, body) == "96c8d8d49542d7bc80bb4ccef916463138483ff3dc04ca045812b250046e749f"
 
 
+@live
 def test_deliver_due__two_failures_then_success__tries_again_after_growing_pauses(
     server: PlatformServer, there: Platform, player: Player
 ) -> None:
@@ -195,26 +199,34 @@ def test_deliver_due__two_failures_then_success__tries_again_after_growing_pause
     [
         (200, b"thanks", "HTTP 200 without a reference of 1 to 120 characters: thanks"),
         (200, b"", "HTTP 200 without a reference of 1 to 120 characters: "),
-        (200, [1], "HTTP 200 without a reference of 1 to 120 characters: [1]"),
-        (200, {"reference": ""}, 'HTTP 200 without a reference of 1 to 120 characters: {"reference": ""}'),
-        (200, {"reference": 7}, 'HTTP 200 without a reference of 1 to 120 characters: {"reference": 7}'),
+        (200, b"[1]", "HTTP 200 without a reference of 1 to 120 characters: [1]"),
+        (200, b'{"reference": ""}', 'HTTP 200 without a reference of 1 to 120 characters: {"reference": ""}'),
+        (200, b'{"reference": 7}', 'HTTP 200 without a reference of 1 to 120 characters: {"reference": 7}'),
         (302, b"", "HTTP 302"),
-        (307, b"", "HTTP 307"),
         (404, b"no\x00such\npage", "HTTP 404: no such page"),
-        (409, {"key": "grant-2-complete"}, 'HTTP 409: {"key": "grant-2-complete"}'),
-        (409, {"reference": "pay-1"}, 'HTTP 409: {"reference": "pay-1"}'),
-        (422, {"detail": "unknown player"}, 'HTTP 422: {"detail": "unknown player"}'),
+        (409, b'{"key": "grant-2-complete"}', 'HTTP 409: {"key": "grant-2-complete"}'),
+        (409, b'{"reference": "pay-1"}', 'HTTP 409: {"reference": "pay-1"}'),
+        (422, b'{"detail": "unknown player"}', 'HTTP 422: {"detail": "unknown player"}'),
     ],
 )
-def test_deliver_due__answer_that_confirms_nothing__is_no_delivery(
-    server: PlatformServer, there: Platform, player: Player, status: int, body: Any, error: str
+def test_judge__answer_that_confirms_nothing__is_no_delivery(status: int, body: bytes, error: str) -> None:
+    answer = judge(status, body, "grant-1-complete")
+    assert (answer.delivered, answer.error) == (False, error)
+
+
+@live
+@pytest.mark.parametrize(("status", "body"), [(200, b"thanks"), (302, b""), (307, b""), (422, b"no")])
+def test_deliver_due__answer_that_confirms_nothing__is_tried_again(
+    server: PlatformServer, there: Platform, player: Player, status: int, body: bytes
 ) -> None:
     payout = instruction(player)
     server.script[payout.key] = [(status, body)]
     deliver_due(NOW, platform=there)
-    assert state(payout) == ("PENDING", 1, error)
+    assert state(payout) == ("PENDING", 1, judge(status, body, payout.key).error)
+    assert len(server.got) == 1
 
 
+@live
 def test_deliver_due__409_with_the_same_key__was_delivered_before(server: PlatformServer, there: Platform, player: Player) -> None:
     payout = instruction(player)
     server.script[payout.key] = [(409, {"key": payout.key, "reference": "pay-1"})]
@@ -222,6 +234,7 @@ def test_deliver_due__409_with_the_same_key__was_delivered_before(server: Platfo
     assert (state(payout), payout.platform_ref) == (("DELIVERED", 1, ""), "pay-1")
 
 
+@live
 def test_deliver_due__no_answer_in_time__is_tried_again(server: PlatformServer, there: Platform, player: Player) -> None:
     payout = instruction(player)
     server.pause = 0.6
@@ -229,6 +242,7 @@ def test_deliver_due__no_answer_in_time__is_tried_again(server: PlatformServer, 
     assert state(payout) == ("PENDING", 1, "no answer within 0.2 s")
 
 
+@live
 def test_deliver_due__nobody_listens__halts_after_the_first_batch(player: Player, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(1, 6):
         instruction(player, number)
@@ -241,6 +255,7 @@ def test_deliver_due__nobody_listens__halts_after_the_first_batch(player: Player
     )
 
 
+@live
 def test_deliver_due__platform_asks_to_wait__waits_that_long(server: PlatformServer, there: Platform, player: Player) -> None:
     payout = instruction(player)
     server.script[payout.key] = [(429, b"slow down")]
@@ -249,6 +264,7 @@ def test_deliver_due__platform_asks_to_wait__waits_that_long(server: PlatformSer
     assert payout.next_attempt_at >= NOW + timedelta(hours=2)
 
 
+@live
 @override_settings(PLATFORM_MAX_ATTEMPTS=2)
 def test_deliver_due__last_attempt_fails__given_up_until_a_person_sends_it_again(
     server: PlatformServer, there: Platform, player: Player
@@ -276,12 +292,14 @@ def test_deliver_due__no_platform_in_the_settings__sends_nothing(player: Player)
     assert state(payout) == ("PENDING", 0, "")
 
 
+@live
 def test_deliver_due__platform_of_the_settings__is_used(server: PlatformServer, player: Player) -> None:
     instruction(player)
     with override_settings(PLATFORM_PAYOUT_URL=server.url, PLATFORM_SECRET=SECRET):
         assert deliver_due(NOW).delivered == 1
 
 
+@live
 def test_deliver_due__inside_a_transaction__refused(there: Platform, server: PlatformServer, player: Player) -> None:
     instruction(player)
     with transaction.atomic(), pytest.raises(RuntimeError, match="inside a transaction"):
@@ -289,6 +307,7 @@ def test_deliver_due__inside_a_transaction__refused(there: Platform, server: Pla
     assert server.got == []
 
 
+@live
 def test_deliver_due__more_than_the_limit__oldest_first(there: Platform, server: PlatformServer, player: Player) -> None:
     for number in range(1, 4):
         instruction(player, number, next_attempt_at=NOW - timedelta(minutes=number))
@@ -317,6 +336,7 @@ def _all_at_once(there: Platform, workers: int) -> list[Any]:
     return results
 
 
+@live
 def test_deliver_due__four_workers_at_once__each_instruction_is_sent_once(server: PlatformServer, there: Platform, player: Player) -> None:
     for number in range(1, 41):
         instruction(player, number)
@@ -328,6 +348,7 @@ def test_deliver_due__four_workers_at_once__each_instruction_is_sent_once(server
     assert sorted(server.keys()) == sorted(f"grant-{number}-complete" for number in range(1, 41))
 
 
+@live
 def test_deliver_due__control_without_a_claim__sends_the_same_instruction_several_times_at_once(
     server: PlatformServer, there: Platform, player: Player, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,6 +361,7 @@ def test_deliver_due__control_without_a_claim__sends_the_same_instruction_severa
     assert max(server.most_at_once.values()) > 1
 
 
+@live
 def test_deliver_due__killed_between_sending_and_marking__sent_again_with_the_same_key(
     server: PlatformServer, there: Platform, player: Player
 ) -> None:
@@ -407,6 +429,7 @@ def test_retry_payout__delivered_or_being_sent_or_not_allowed__refused(player: P
         retry_payout(payout.pk, reason="please", actor=actor, at=NOW)
 
 
+@live
 def test_retry_payout__waiting_one__is_due_at_once(server: PlatformServer, there: Platform, player: Player) -> None:
     payout = instruction(player, next_attempt_at=NOW + timedelta(hours=6), attempts=9, last_error="HTTP 500")
     retry_payout(payout.pk, reason="the platform is back", actor=staff("retry_payout"), at=NOW)
