@@ -71,7 +71,8 @@ def prepare(players: int, *, prefix: str, every: int) -> tuple[int, int]:
             chosen,
         )
         cursor.execute(
-            "INSERT INTO wallet_entry (account_id, house, amount, seq, balance_after, source_type, source_ref, source_sub, reason, occurred_at) "
+            "INSERT INTO wallet_entry (account_id, house, amount, seq, balance_after, source_type, source_ref, source_sub, reason, "
+            "occurred_at) "
             "SELECT id, 'rewards', 100000000, 1, 100000000, 'bench', player_id::text, '', '', now() FROM wallet_account "
             "WHERE player_id BETWEEN %(lowest)s AND %(highest)s",
             chosen,
@@ -131,12 +132,16 @@ def statements(player_id: int) -> list[tuple[str, list[Any]]]:
         sent.append((text, list(parameters)))
         return sql.run(text, parameters, rows=rows)
 
+    def catch_together(asked: Any, *, rows: int = 1) -> Any:
+        sent.extend((text, list(parameters)) for text, parameters in asked)
+        return sql.run_together(asked, rows=rows)
+
     receive([a_bet(player_id, "warm-1")])  # the first counted bet makes a change of status too
-    wallet.activity.load.run = wallet.activity.write.run = catch  # type: ignore[attr-defined]
+    wallet.activity.load.run_together, wallet.activity.write.run = catch_together, catch  # type: ignore[attr-defined]
     try:
         receive([a_bet(player_id, "caught")])
     finally:
-        wallet.activity.load.run = wallet.activity.write.run = sql.run  # type: ignore[attr-defined]
+        wallet.activity.load.run_together, wallet.activity.write.run = sql.run_together, sql.run  # type: ignore[attr-defined]
     return sent
 
 

@@ -17,7 +17,7 @@ from wallet.bonus.terms import Terms
 from wallet.bonus.values import Activity, Grant, Kind, Recorded, Wallet
 from wallet.bonus.weights import Table
 
-from .sql import numbers, run, texts, unnest
+from .sql import numbers, run, run_together, texts, unnest
 from .tables import tables_of
 
 Key = tuple[str, str, str]
@@ -97,7 +97,7 @@ FROM found CROSS JOIN LATERAL (SELECT * FROM wallet_wagerevent WHERE id = found.
 LEFT JOIN LATERAL (SELECT counted, penalty FROM wallet_wagercount WHERE wager_id = e.id AND e.kind = 'BET' LIMIT 1) AS c ON true
 ORDER BY e.log_number
 """
-_EDGES_SQL = "SELECT code, house_edge FROM players_game WHERE code = ANY((SELECT $1::text[])::text[]) AND house_edge IS NOT NULL"
+EDGES_SQL = "SELECT code, house_edge FROM players_game WHERE code = ANY((SELECT $1::text[])::text[]) AND house_edge IS NOT NULL"
 
 
 @dataclass(slots=True)
@@ -151,6 +151,7 @@ class Chunk:
 
     wallets: dict[int, Loaded] = field(default_factory=dict)
     tables: dict[int, Table] = field(default_factory=dict)
+    edges: dict[str, Decimal] = field(default_factory=dict)  # house edges of the catalogue, by game code
 
 
 def changing(grant: Grant) -> tuple[Any, ...]:
@@ -165,12 +166,45 @@ def lock_wallets(player_ids: Iterable[int]) -> dict[int, Loaded]:
     """Lock the wallets of these players, in order of account id, and return them empty but for their accounts."""
     ids = sorted(set(player_ids))
     rows = run(LOCK_SQL, [numbers(ids)], rows=len(ids))
-    with_account = {row[1] for row in rows if row[2] == "BONUS"}
-    if missing := [one for one in ids if one not in with_account]:
-        run(_MAKE_ACCOUNTS_SQL, [numbers(missing)], rows=len(missing))
+    if _make_accounts(ids, rows):
         rows = run(LOCK_SQL, [numbers(ids)], rows=len(ids))
+    return _wallets(rows)
+
+
+def load(activities: Sequence[Activity], *, at: datetime) -> Chunk:
+    """Lock and read the wallets of the players of these activities, with what is known of the rounds concerned.
+
+    `at` decides whether a player may take up the next bonus of the queue.
+    """
+    ids = sorted({activity.player_id for activity in activities})
+    statements = [(LOCK_SQL, [numbers(ids)]), *_questions(ids, activities)]
+    accounts, *answers = run_together(statements, rows=len(activities))
+    if _make_accounts(ids, accounts):  # what was read was read without a lock
+        accounts, *answers = run_together(statements, rows=len(activities))
+    chunk = Chunk(_wallets(accounts))
+    _fill(chunk, activities, answers, at)
+    return chunk
+
+
+def look(player_id: int, activity: Activity, *, at: datetime) -> Chunk:
+    """The same for one activity of an existing player, without a lock and without accounts: for answers that promise nothing."""
+    chunk = Chunk({player_id: Loaded(Wallet(player_id), {})})
+    _fill(chunk, [activity], run_together(_questions([player_id], [activity])), at)
+    return chunk
+
+
+def _make_accounts(player_ids: list[int], accounts: list[tuple[Any, ...]]) -> bool:
+    """Make the first account of players who have none; True when there were such players."""
+    with_account = {row[1] for row in accounts if row[2] == "BONUS"}
+    missing = [one for one in player_ids if one not in with_account]
+    if missing:
+        run(_MAKE_ACCOUNTS_SQL, [numbers(missing)], rows=len(missing))
+    return bool(missing)
+
+
+def _wallets(accounts: list[tuple[Any, ...]]) -> dict[int, Loaded]:
     wallets: dict[int, Loaded] = {}
-    for row in rows:
+    for row in accounts:
         account = AccountState(*row)
         loaded = wallets.setdefault(account.player_id, Loaded(Wallet(account.player_id), {}))
         loaded.accounts[account.unit, account.currency] = account
@@ -179,37 +213,33 @@ def lock_wallets(player_ids: Iterable[int]) -> dict[int, Loaded]:
     return wallets
 
 
-def load(activities: Sequence[Activity], *, at: datetime) -> Chunk:
-    """Lock and read the wallets of the players of these activities, with what is known of the rounds concerned.
-
-    `at` decides whether a player may take up the next bonus of the queue.
-    """
-    chunk = Chunk(lock_wallets(activity.player_id for activity in activities))
-    read(chunk, activities, at=at)
-    return chunk
-
-
-def read(chunk: Chunk, activities: Sequence[Activity], *, at: datetime) -> None:
-    """Read grants, known activities and tables into the locked wallets of `chunk`."""
-    ids = list(chunk.wallets)
-    many = len(activities)
-    version = _add_grants(chunk, run(GRANTS_SQL, [numbers(ids)], rows=len(ids)))
-    asked = [one for one in activities if one.player_id in chunk.wallets]
+def _questions(player_ids: list[int], activities: Sequence[Activity]) -> list[tuple[str, list[Any]]]:
+    """The reading statements: grants, what is known, and house edges of the catalogue."""
     columns = [
-        numbers(one.player_id for one in asked), texts(one.source for one in asked), texts(one.activity_id for one in asked),
-        texts(one.kind for one in asked), texts(one.round_id for one in asked), texts(one.takes_back_id for one in asked),
+        numbers(one.player_id for one in activities), texts(one.source for one in activities),
+        texts(one.activity_id for one in activities), texts(one.kind for one in activities), texts(one.round_id for one in activities),
+        texts(one.takes_back_id for one in activities),
     ]  # fmt: skip
-    events = run(EVENTS_SQL, columns, rows=many)
+    codes = {one.game_code for one in activities if one.game_code and one.house_edge is None and one.kind == Kind.BET}
+    questions: list[tuple[str, list[Any]]] = [(GRANTS_SQL, [numbers(player_ids)]), (EVENTS_SQL, columns)]
+    return [*questions, (EDGES_SQL, [texts(sorted(codes))])] if codes else questions
+
+
+def _fill(chunk: Chunk, activities: Sequence[Activity], answers: list[list[tuple[Any, ...]]], at: datetime) -> None:
+    """Put what was read into the wallets of `chunk`."""
+    grants, events, *edges = answers
+    version = _add_grants(chunk, grants)
     held = {grant_id for loaded in chunk.wallets.values() for grant_id in loaded.wallet.grants}
     if named := {row[23] for row in events if row[23] is not None and row[3] in chunk.wallets} - held:
         version = _add_grants(chunk, run(_NAMED_GRANTS_SQL, [numbers(named)], rows=len(named))) or version
-    _add_events(chunk, asked, events)
-    queued = {
-        loaded.wallet.player_id
-        for loaded in chunk.wallets.values()
+    _add_events(chunk, [one for one in activities if one.player_id in chunk.wallets], events)
+    chunk.edges = dict(edges[0]) if edges else {}
+    queued = [
+        player_id
+        for player_id, loaded in chunk.wallets.items()
         if any(grant.status == Status.QUEUED for grant in loaded.wallet.grants.values())
-    }
-    for player_id in barred_players(list(queued), at) if queued else ():
+    ]
+    for player_id in barred_players(queued, at) if queued else ():
         chunk.wallets[player_id].wallet.may_start = False
     table_ids = {
         grant.terms.contribution_table
@@ -218,12 +248,6 @@ def read(chunk: Chunk, activities: Sequence[Activity], *, at: datetime) -> None:
         if grant.terms.contribution_table is not None
     }
     chunk.tables = tables_of(table_ids, version)
-
-
-def edges_of(activities: Iterable[Activity]) -> dict[str, Decimal]:
-    """House edges of the games in the catalogue that these activities name."""
-    codes = {one.game_code for one in activities if one.game_code and one.house_edge is None and one.kind == Kind.BET}
-    return {code: edge for code, edge in run(_EDGES_SQL, [texts(sorted(codes))], rows=len(codes))} if codes else {}
 
 
 def _add_grants(chunk: Chunk, rows: list[tuple[Any, ...]]) -> Any:

@@ -1,6 +1,5 @@
 """How a stake would be divided, and what it would count: the answer to the platform before it takes the bet. Reads only, locks nothing."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -10,11 +9,11 @@ from loyalty_site.common.money import from_minor
 from players.models import Player
 from wallet.bonus import engine
 from wallet.bonus.split import Parts
-from wallet.bonus.values import Activity, Kind, Wallet
+from wallet.bonus.values import Activity, Kind
 from wallet.errors import InsufficientFunds, InvalidPosting, UnknownPlayer
 from wallet.values import check_account_kind
 
-from .load import Chunk, Loaded, edges_of, read
+from .load import look
 from .wagers import stake_minor
 
 
@@ -80,11 +79,12 @@ def quote(
         provider=provider,
         is_free_round=is_free_round,
     )
-    chunk = _look([player_id], bet, at)
-    edge = edges_of([bet]).get(game_code) if chunk.tables else None
+    if not Player.objects.filter(pk=player_id).exists():
+        raise UnknownPlayer(f"there is no player with id {player_id}")
+    chunk = look(player_id, bet, at=at)
     won = None if win is None else stake_minor(win, currency)
     try:
-        found = engine.quote(chunk.wallets[player_id].wallet, replace(bet, house_edge=edge), chunk.tables, win=won)
+        found = engine.quote(chunk.wallets[player_id].wallet, replace(bet, house_edge=chunk.edges.get(game_code)), chunk.tables, win=won)
     except engine.StakeNotCovered as error:
         raise InsufficientFunds(str(error)) from error
     except engine.InvalidActivity as error:
@@ -99,16 +99,6 @@ def quote(
         found.weight,
         found.would_count,
     )
-
-
-def _look(player_ids: Iterable[int], bet: Activity, at: datetime) -> Chunk:
-    """The wallets without their locks: a quote promises nothing."""
-    known = Player.objects.filter(pk__in=list(player_ids)).values_list("pk", flat=True)
-    chunk = Chunk({player_id: Loaded(Wallet(player_id), {}) for player_id in known})
-    if bet.player_id not in chunk.wallets:
-        raise UnknownPlayer(f"there is no player with id {bet.player_id}")
-    read(chunk, [bet], at=at)
-    return chunk
 
 
 def _split(parts: Parts, currency: str) -> Split:

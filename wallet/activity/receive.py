@@ -15,7 +15,7 @@ from wallet.models import Product
 from wallet.values import MAX_AMOUNT_MINOR, check_account_kind
 
 from .answers import Received, answer, counts_of, first_answer
-from .load import Chunk, Key, Loaded, edges_of, load
+from .load import Chunk, Key, Loaded, load
 from .write import write
 
 MAX_BATCH = 5000
@@ -96,7 +96,6 @@ def take_in(activities: Sequence[Activity]) -> TakenIn:
     """Lock, load, decide and write, inside the caller's transaction. The activities have passed `checked`."""
     chunk = load(activities, at=max(one.received_at for one in activities))
     taken = TakenIn(chunk)
-    edges = edges_of(activities) if chunk.tables else {}
     done: list[tuple[Loaded, Outcome]] = []
     owners: dict[Key, int] = {}
     for activity in activities:
@@ -106,7 +105,7 @@ def take_in(activities: Sequence[Activity]) -> TakenIn:
             continue
         try:
             _check_owner(activity, owners)
-            outcome = engine.apply(loaded.wallet, _with_edge(activity, edges), chunk.tables)
+            outcome = engine.apply(loaded.wallet, _with_edge(activity, chunk.edges), chunk.tables)
         except ValueError as error:
             taken.results.append(_refusal(error))
             continue

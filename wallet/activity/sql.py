@@ -25,6 +25,19 @@ def run(sql: str, parameters: Sequence[Any], *, rows: int = 1) -> list[tuple[Any
         return cursor.fetchall() if cursor.description is not None else []
 
 
+def run_together(statements: Sequence[tuple[str, Sequence[Any]]], *, rows: int = 1) -> list[list[tuple[Any, ...]]]:
+    """Run several statements in their order by one round trip, and return the rows of each. Each sees what was committed before it
+    began, so a statement after a lock sees what the lock waited for."""
+    connection.ensure_connection()
+    raw = connection.connection
+    with connection.wrap_database_errors:
+        cursors = [psycopg.RawCursor(raw) for _ in statements]
+        with raw.pipeline():
+            for cursor, (sql, parameters) in zip(cursors, statements, strict=True):
+                cursor.execute(sql, parameters, prepare=rows <= _PREPARE_UP_TO, binary=True)
+        return [cursor.fetchall() for cursor in cursors]
+
+
 def numbers(values: Iterable[int | Decimal | None]) -> str:
     """Numbers as the text of an array."""
     return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
