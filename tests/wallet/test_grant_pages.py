@@ -18,6 +18,8 @@ from tests.wallet.factories import assert_books_balance, balance_of, staff
 from tests.wallet.grant_rows import bet_count, grant_row, template, void_request
 from wallet import services
 from wallet.bonus.terms import Terms
+from wallet.bonus.values import Activity, Kind
+from wallet.funnel import Question, bonus_funnel
 from wallet.models import BonusGrant, GrantEvent, VoidRequest, WalletFlag
 
 pytestmark = pytest.mark.django_db
@@ -514,3 +516,62 @@ def test_list__more_rows__no_more_queries(django_assert_max_num_queries):
         grant_row(PlayerFactory(), template_version=template())
     with django_assert_max_num_queries(16):
         assert client.get(url).context["cl"].result_count == 12
+
+
+# a bonus played through the services
+
+
+def _report(player, kind, activity_id, amount="0", *, minutes=0, **fields):
+    at = utc_now() - timedelta(hours=1) + timedelta(minutes=minutes)
+    answer = services.receive(
+        [
+            Activity(
+                source="platform",
+                activity_id=activity_id,
+                kind=Kind(kind),
+                player_id=player.pk,
+                currency="EUR",
+                occurred_at=at,
+                received_at=at,
+                amount=int(Decimal(amount) * 100),
+                game_code="starburst",
+                game_category="slots",
+                **{"round_id": activity_id, **fields},
+            )
+        ]
+    )[0]
+    assert not isinstance(answer, services.WalletError), answer
+
+
+def test_played_bonus__bets_win_rollback_completion__page_file_and_funnel_tell_the_same():
+    player = PlayerFactory()
+    template("welcome", multiple=Decimal(2), count_mode="all_funds")
+    start = utc_now() - timedelta(hours=2)
+    grant = services.offer_bonus(
+        player_id=player.pk, template="welcome", currency="EUR", amount=Decimal(20), source=services.Source("test", "played"), at=start
+    )
+    client, _ = _client(*VIEW, "export_bonusgrant")
+    _report(player, "BET", "b1", "10", round_id="r1", ends_round=True, cash_before=0)
+    _report(player, "BET", "b2", "5", round_id="r2", ends_round=True, cash_before=0, minutes=1)
+    _report(player, "ROLLBACK", "k2", round_id="r2", takes_back_id="b2", takes_back_kind="BET", minutes=2)
+    _report(player, "BET", "b3", "6", round_id="r3", cash_before=0, minutes=3)
+    _report(player, "WIN", "w3", "30", round_id="r3", ends_round=True, minutes=4)
+    page = _page(client, grant)
+    rows = {(row["wager"].activity_id, row["count"].verdict): row for row in page.context["bets"]}
+    assert rows["b1", "COUNTED"]["parts"] == "10.00 bonus"
+    assert rows["b1", "COUNTED"]["after"] == "10.00 EUR"
+    assert rows["b3", "COUNTED"]["after"] == "16.00 EUR"  # 5 came and went again
+    assert any(verdict == "ROLLED_BACK" for _, verdict in rows)
+    assert page.context["left_text"] == "34.00 EUR"
+    assert page.context["if_completed"] == {"released": "34.00 EUR", "kept": ""}
+    _report(player, "BET", "b4", "30", round_id="r4", ends_round=True, cash_before=0, minutes=5)
+    page = _page(client, grant)
+    assert "Completed" in page.context["status_badge"]
+    assert [row["label"] for row in page.context["money_rows"]] == ["Credited", "Won with it", "Staked", "Released to cash"]
+    assert "-4.00 EUR" in page.context["money_rows"][-1]["amount"]
+    assert [row["payout"].amount for row in page.context["payouts"]] == [400]
+    exported = b"".join(_export(client, grant, "csv").streaming_content).decode()
+    assert [row["activity_id"] for row in csv.DictReader(io.StringIO(exported))][0] == "b1"
+    total = bonus_funnel(Question(first=start.date(), last=utc_now().date(), currency="EUR")).total
+    assert (total.offered.bonuses, total.completed.bonuses, total.turned_real.amount) == (1, 1, Decimal("4.00"))
+    assert_books_balance()
