@@ -143,11 +143,15 @@ def _takers(at: datetime, rng: np.random.Generator) -> list[Taker]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM players_player")
         limit = int(min(_MOST, max(_FEWEST, cursor.fetchone()[0] * _SHARE)))
-        window = {"markets": _MARKETS, "since": at - timedelta(days=_DAYS), "until": at - timedelta(days=2), "limit": limit}
+        window: dict[str, Any] = {"markets": _MARKETS, "since": at - timedelta(days=_DAYS), "until": at - timedelta(days=2), "limit": limit}
         cursor.execute(_CANDIDATES, window)
         rows = cursor.fetchall()
     order = rng.permutation(len(PLANS))
-    return [Taker(*row, PLANS[order[number % len(PLANS)]], number) for number, row in enumerate(rows)]
+    takers = []
+    for number, (player_id, currency, market, deposit, deposit_ref, paid_at) in enumerate(rows):
+        plan = PLANS[order[number % len(PLANS)]]
+        takers.append(Taker(player_id, currency, market, deposit, deposit_ref, paid_at, plan, number))
+    return takers
 
 
 def _take_up(taker: Taker, at: datetime) -> int | None:
@@ -157,7 +161,7 @@ def _take_up(taker: Taker, at: datetime) -> int | None:
     if not taker.plan.claims and taker.number % 3 == 0:
         offered_at = at - timedelta(days=1)  # still open
     try:
-        given = {"player_id": taker.player_id, "currency": taker.currency, "reason": "Simulated by the demo."}
+        given: dict[str, Any] = {"player_id": taker.player_id, "currency": taker.currency, "reason": "Simulated by the demo."}
         needs_claim = taker.template in ("welcome-match", "welcome-match-gb", "high-roller")
         if needs_claim:
             grant = services.offer_bonus(**given, template=taker.template, source=taker.source, at=offered_at)

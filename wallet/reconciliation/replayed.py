@@ -92,7 +92,8 @@ class Log:
 
     def in_order(self) -> list[StatusChange | Report | Moved]:
         """The log in one order. What has no number of its own stands by the entries of the account, then by time."""
-        steps: list[StatusChange | Report | Moved] = sorted([*self.statuses, *self.activity], key=lambda one: one.number)
+        numbered: list[StatusChange | Report] = [*self.statuses, *self.activity]
+        steps: list[StatusChange | Report | Moved] = [*sorted(numbered, key=lambda one: one.number)]
         for moved in reversed(self.moved):
             place = 0
             for position, step in enumerate(steps):
