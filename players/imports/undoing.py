@@ -16,6 +16,11 @@ from players.models import ImportChange, ImportJob
 _MOMENT: dict[str, str] = {ActivityKind.PAYMENTS: "occurred_at", ActivityKind.SESSIONS: "started_at", ActivityKind.PLAYS: "played_at"}
 # rows that are computed from a player's activity, and history of those computations: they go with a player that goes
 _DERIVED = ("players_playerday", "players_playermetrics", "players_segmentmove", "players_tiermove")
+# rows that go with the player, unless staff decided something in them
+_STAFF_DECIDED = {
+    "players_protection": " AND (r.harm_flag OR r.harm_note <> '')",
+    "players_playertier": " AND r.override_until IS NOT NULL",
+}
 
 
 def refusals(job: ImportJob) -> list[str]:
@@ -182,10 +187,10 @@ def _remove_players(cursor: Any, job: ImportJob) -> tuple[int, int]:
     for table, column in _references(cursor, "players_player"):
         if table in _DERIVED:
             continue
-        # consent came with the import; what staff noted about harm did not, and keeps the player
-        what = " AND (r.harm_flag OR r.harm_note <> '')" if table == "players_protection" else ""
+        # consent and tier came with the import; what staff noted about harm or overrode did not, and keeps the player
+        what = _STAFF_DECIDED.get(table, "")
         cursor.execute(f"DELETE FROM undone_player u WHERE EXISTS (SELECT 1 FROM {table} r WHERE r.{column} = u.player_id{what})")
-    for table in (*_DERIVED, "players_protection"):
+    for table in (*_DERIVED, *_STAFF_DECIDED):
         cursor.execute(f"DELETE FROM {table} r USING undone_player u WHERE r.player_id = u.player_id")
     cursor.execute(f"DELETE FROM {TOUCHED_PLAYERS} t USING undone_player u WHERE t.player_id = u.player_id")
     cursor.execute("DELETE FROM players_player p USING undone_player u WHERE p.id = u.player_id")

@@ -11,7 +11,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from loyalty_site.common.models import AuditEvent
-from players.models import Exclusion, Player, PlayerTier, Tier, TierMove, TierProgramme, VipClearance
+from players.imports.undoing import _remove_players
+from players.models import Exclusion, ImportJob, Player, PlayerTier, Tier, TierMove, TierProgramme, VipClearance
 from players.services import exclude_player, move_tiers, set_harm_flag
 from rewards.models import QualifyingDay, QualifyingMark
 from rewards.tiers.clearances import ClearanceRefused, Evidence, approve_clearance, reject_clearance, request_clearance, withdraw_clearance
@@ -419,3 +420,17 @@ def test_settle_players__named__leaves_others_alone(player: Player) -> None:
         earn(one, "10000", DAY_40)
     settle_players([player.pk], DAY_40)
     assert (tier_of(player), tier_of(other)) == ("Gold", None)
+
+
+def test_undone_import__players_with_a_standing__go_with_it_unless_staff_overrode_their_tier(
+    ladder: dict[str, Tier], staff: Callable[..., User]
+) -> None:
+    job = ImportJob.objects.create(kind="players", created_at=DAY_40)
+    plain, held = PlayerFactory(import_job=job), PlayerFactory(import_job=job)
+    settle(DAY_40)
+    override_tier(held.pk, ladder["Gold"].pk, date(2026, 3, 1), reason="agreed", actor=staff("override_tier"), at=DAY_40)
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMP TABLE touched_player (player_id bigint) ON COMMIT DROP")
+        assert _remove_players(cursor, job) == (1, 1)
+    assert list(Player.objects.values_list("pk", flat=True)) == [held.pk]
+    assert not PlayerTier.objects.filter(player_id=plain.pk).exists()
