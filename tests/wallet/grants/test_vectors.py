@@ -7,8 +7,9 @@ import pytest
 
 from tests.factories import NOW, PlayerFactory
 from tests.wallet.factories import a_template, assert_books_balance, bet, offer, statuses
-from wallet import services
-from wallet.models import BonusGrant, Entry, PayoutInstruction
+from wallet import ledger, services
+from wallet.models import BonusGrant, Entry, GrantMovement, PayoutInstruction
+from wallet.services import Source
 
 pytestmark = pytest.mark.django_db
 
@@ -38,17 +39,16 @@ def test_vector_5__100_and_100_at_40_times_bonus_and_deposit__8000(player):
 
 
 def _play_to(grant, minor, *, locked=0):
-    """Let play have left this much on the grant: won on it by an entry of its own."""
-    from wallet import ledger
-    from wallet.models import GrantMovement
-    from wallet.services import Source
-
-    delta = minor - grant.balance
-    posting = ledger.Posting(grant.player_id, "BONUS", "EUR", delta + locked, "win", Source("test", f"play-{grant.pk}"), NOW)
-    entry, _ = ledger.post(posting)
-    for pocket, amount in (("balance", delta), ("locked", locked)):
-        if amount:
-            GrantMovement.objects.create(grant=grant, entry=entry, pocket=pocket, amount=amount)
+    """Let play have left this much on the grant, by entries of its own."""
+    moves = [("locked", locked), ("balance", minor - grant.balance)]
+    together = sum(amount for _, amount in moves) != 0  # an entry that moves nothing in sum cannot be: then one each
+    for number, parts in enumerate([moves] if together else [moves[:1], moves[1:]]):
+        amount = sum(part for _, part in parts)
+        posting = ledger.Posting(grant.player_id, "BONUS", "EUR", amount, "win", Source("test", f"play-{grant.pk}-{number}"), NOW)
+        entry, _ = ledger.post(posting)
+        for pocket, part in parts:
+            if part:
+                GrantMovement.objects.create(grant=grant, entry=entry, pocket=pocket, amount=part)
     BonusGrant.objects.filter(pk=grant.pk).update(balance=minor, locked=locked)
 
 
