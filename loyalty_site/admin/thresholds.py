@@ -21,7 +21,6 @@ _ACRONYMS = {"VIP", "ROI", "LP", "RP"}
 # Who may change a subject: any of these permissions. Subjects that are not named here need constance.change_config alone.
 SECTION_OWNERS: dict[str, tuple[str, ...]] = {
     "Segments": ("players.change_tier",),
-    "Points": ("players.change_tier",),
     "Reward caps and approval": ("wallet.approve_adjustment",),
     "Profit safety": ("wallet.approve_adjustment",),
     "Abuse": ("fraud.close_reviewflag",),

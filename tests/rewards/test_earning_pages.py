@@ -139,6 +139,13 @@ def test_explanation__page_and_api__say_how_many_points_from_which_rule() -> Non
     assert client.get(reverse("admin:rewards_earnings", args=[player.pk + 1])).status_code == 404
     assert logged_in("rewards.view_earningrule").get(reverse("admin:rewards_earnings", args=[player.pk])).status_code == 403
 
+    boss = Client()
+    boss.force_login(UserFactory(is_superuser=True))
+    assert (
+        reverse("admin:rewards_earnings", args=[player.pk])
+        in boss.get(reverse("admin:players_player_change", args=[player.pk])).content.decode()
+    )
+
     api = KeyedClient(["wallet:read"])
     answer = api.get(f"/wallet/{player.external_id}/earnings", day="2026-03-14").json()
     assert (Decimal(answer["lp"]), answer["lines"][0]["rule_id"], Decimal(answer["lines"][0]["uncapped"])) == (3, rule.pk, 5)
