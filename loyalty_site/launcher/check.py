@@ -32,6 +32,7 @@ _NOT_FOLLOWED = re.compile(r"/(logout|password_change|jsi18n|autocomplete)/|/add
 _LINK = re.compile(r'href="(/admin/[^"#?]*)')
 # pages of one record, opened from the first row of a list
 _RECORD = re.compile(r'href="((?:/admin/[a-z_]+/[a-z_]+/)(?:[^"/?#]+)/change/)')
+_PARAMETER = re.compile(r"{(\w+)}")
 # what a role without rights must not get
 _FORBIDDEN = {"read_only": "/admin/players/tier/add/", "crm_agent": "/admin/auth/user/"}
 
@@ -161,7 +162,7 @@ def _paths(pattern: re.Pattern[str], text: str) -> Iterable[str]:
 
 
 def visit_api(demo: Demo, outcome: Outcome) -> None:
-    """The schema, the documentation, and every GET of the schema that needs no parameter; and a stranger, who gets nothing."""
+    """The schema, the documentation, every list of the schema and one record of each; and a stranger, who gets nothing."""
     urls = outcome.urls.setdefault("api", {})
     browser = Browser(demo.url)
     if not browser.log_in(DEMO_ADMIN, demo.env["LOYALTY_DEMO_PASSWORD"]):
@@ -178,16 +179,51 @@ def visit_api(demo: Demo, outcome: Outcome) -> None:
         outcome.failures.append("api /api/v1/schema is not an OpenAPI document in JSON")
         return
     stranger = Browser(demo.url)
-    for path in ["/api/v1/docs", *readable_paths(operations)]:
+    first_rows: dict[str, dict[str, Any]] = {}
+
+    def visit(path: str) -> None:
         keep_running(demo)
-        urls[path] = status = browser.request(path, headers={"Accept": "application/json, text/html"})[0]
+        status, text, _path = browser.request(path, headers={"Accept": "application/json, text/html, text/csv;q=0.5"})
+        urls[path] = status
         if status != 200:
             outcome.failures.append(f"api {path} answered {status}")
+        elif row := first_row(text):
+            first_rows[path] = row
         if path.startswith("/api/v1/docs"):
-            continue
+            return
         refused = stranger.request(path, headers={"Accept": "application/json"})[0]
         if refused not in (401, 403):
             outcome.failures.append(f"api {path} answered {refused} to a caller without a key")
+
+    for path in ["/api/v1/docs", *readable_paths(operations)]:
+        visit(path)
+    for path in record_paths(operations, first_rows):
+        visit(path)
+
+
+def first_row(text: str) -> dict[str, Any] | None:
+    """The first row of a list that an endpoint answered with; None when it is no list or has no rows."""
+    try:
+        rows = json.loads(text)["results"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return rows[0] if rows and isinstance(rows[0], dict) else None
+
+
+def record_paths(operations: dict[str, Any], first_rows: dict[str, dict[str, Any]]) -> list[str]:
+    """Paths of one record, filled with the first row of its list (of a player: of the list of players). `first_rows` is by list path."""
+    found = []
+    for path, methods in operations.items():
+        names = _PARAMETER.findall(path)
+        required = [one for one in methods.get("get", {}).get("parameters", []) if one.get("required") and one["in"] == "query"]
+        if "get" not in methods or len(names) != 1 or required:
+            continue
+        name = names[0]
+        row = first_rows.get(path.split("/{")[0]) or (first_rows.get("/api/v1/players") if name == "player_id" else None)
+        value = (row or {}).get(name, (row or {}).get("id"))
+        if value is not None:
+            found.append(path.replace(f"{{{name}}}", urllib.parse.quote(str(value), safe="")))
+    return found
 
 
 def readable_paths(operations: dict[str, Any]) -> list[str]:

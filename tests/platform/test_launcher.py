@@ -368,6 +368,28 @@ def test_readable_paths__parameters_needed__are_left_out() -> None:
     assert check.readable_paths(operations) == ["/api/v1/players/"]
 
 
+def test_record_paths__first_row_of_the_list__fills_them() -> None:
+    query = {"in": "query", "name": "day", "required": True}
+    number = {"in": "path", "name": "grant_id", "required": True}
+    operations = {
+        "/api/v1/grants": {"get": {}},
+        "/api/v1/grants/{grant_id}": {"get": {"parameters": [number]}},
+        "/api/v1/grants/{grant_id}/claim": {"post": {}},
+        "/api/v1/wallet/{player_id}/balances": {"get": {}},
+        "/api/v1/wallet/{player_id}/earnings": {"get": {"parameters": [query]}},
+        "/api/v1/imports/{id}": {"get": {}},
+    }
+    rows = {"/api/v1/grants": {"id": 7}, "/api/v1/players": {"player_id": "P 1"}}
+    assert check.record_paths(operations, rows) == ["/api/v1/grants/7", "/api/v1/wallet/P%201/balances"]
+
+
+@pytest.mark.parametrize(
+    ("text", "row"), [('{"results": [{"id": 1}]}', {"id": 1}), ('{"results": []}', None), ('{"id": 1}', None), ("[]", None), ("a,b", None)]
+)
+def test_first_row__answers__only_of_lists(text: str, row: dict | None) -> None:
+    assert check.first_row(text) == row
+
+
 def test_menu_links__changing_or_leaving__are_not_followed() -> None:
     page = '<a href="/admin/"><a href="/admin/players/player/"><a href="/admin/logout/"><a href="/admin/players/tier/add/"><a href="/x/">'
     assert check._paths(check._LINK, page) == ["/admin/players/player/"]
