@@ -174,7 +174,7 @@ class BonusTemplateAdmin(SimpleHistoryAdmin, BackOfficeAdmin):
         """The terms in the form as they stand now, in words, with what would keep them from being saved."""
         if request.method != "POST" or not self.has_view_or_change_permission(request):
             raise PermissionDenied
-        template = BonusTemplate.objects.filter(pk=pk).first() or BonusTemplate()
+        template = (BonusTemplate.objects.filter(pk=pk).first() if pk is not None else None) or BonusTemplate()
         form = TemplateForm(request.POST, instance=template)
         form.is_valid()
         return TemplateResponse(request, "admin/wallet/bonustemplate/summary.html", summary(form.draft))

@@ -5,7 +5,7 @@ from typing import Any
 
 from django import forms
 from django.db import models
-from django.forms.models import fields_for_model
+from django.forms.models import ModelFormMetaclass, fields_for_model
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminDecimalFieldWidget,
@@ -148,7 +148,8 @@ class BaseTemplateForm(forms.ModelForm):
         return data
 
 
-TemplateForm: type[BaseTemplateForm] = type(BaseTemplateForm)("TemplateForm", (BaseTemplateForm,), {**_TERMS, "__module__": __name__})
+# the terms become declared fields, as if each were written in the class
+TemplateForm: type[BaseTemplateForm] = ModelFormMetaclass("TemplateForm", (BaseTemplateForm,), {**_TERMS, "__module__": __name__})
 
 
 def fields_of(version: BonusTemplateVersion) -> dict[str, Any]:
