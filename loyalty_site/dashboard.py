@@ -96,7 +96,13 @@ def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 def _liability(work: Workload, currency: str, link: str) -> Tile:
     """What players hold in open bonuses now, locked winnings included."""
     figure = amount(work.bonus_liability, currency).removesuffix(f" {currency}")
-    return Tile("Bonus liability", figure, currency, f"now, on {work.open_bonuses:,} open bonuses", link=f"{link}?state=open")
+    return Tile(
+        "Bonus liability",
+        figure,
+        currency,
+        f"now, on {work.open_bonuses:,} open bonus{'' if work.open_bonuses == 1 else 'es'}",
+        link=f"{link}?state=open",
+    )
 
 
 def _cached(key: str, compute: Any, seconds: int) -> Any:

@@ -14,7 +14,9 @@ from loyalty_site.dashboard import comparison, tiles
 from loyalty_site.figures import DayTotals
 from players.models import PlayerDay
 from rewards.models import DecisionStatus, RewardDecision
-from tests.factories import PlayerFactory, PlayerMetricsFactory, TierFactory
+from tests.factories import PlayerFactory, PlayerMetricsFactory, TierFactory, UserFactory
+from tests.wallet.grant_rows import grant_row, void_request
+from wallet.models import PayoutInstruction
 
 pytestmark = pytest.mark.django_db
 DAY = date(2026, 3, 15)
@@ -159,3 +161,25 @@ def test_menu_badges__failed_runs__count_whole_runs_of_seven_days() -> None:
     JobRun.objects.create(name="stage", status="FAILED", as_of=now, created_at=now, parent=recent)
     JobRun.objects.create(name="nightly", status="FAILED", as_of=now, created_at=now - timedelta(days=8))
     assert badge_counts()["failed_jobs"] == 1
+
+
+def test_workload__bonuses__liability_voids_and_failed_payouts_of_the_currency() -> None:
+    player = PlayerFactory()
+    asked = grant_row(player, "WAGERING", balance="80", locked="20.50", wagered="1", at=utc_now())
+    grant_row(PlayerFactory(currency="SEK"), currency="SEK", at=utc_now())
+    grant_row(PlayerFactory(), "COMPLETED", at=utc_now())
+    PayoutInstruction.objects.update(status="FAILED")
+    void_request(asked, UserFactory())
+    work = figures.workload("EUR", utc_now())
+    assert (work.bonus_liability, work.open_bonuses) == (Decimal("100.50"), 1)
+    assert (work.pending_voids, work.failed_payouts) == (1, 1)
+
+
+def test_start_page__compliance__is_told_of_voids_and_sees_the_liability(client_of: Callable[..., Client]) -> None:
+    player = PlayerFactory()
+    day(player, utc_now().date(), stake="10", rounds=1)
+    void_request(grant_row(player, at=utc_now()), UserFactory())
+    context = client_of("Compliance").get("/admin/").context
+    assert [todo.text for todo in context["todos"] if "voided" in todo.text] == ["bonuses wait to be voided or kept"]
+    tile = next(tile for tile in context["tiles"] if tile.label == "Bonus liability")
+    assert (tile.figure, tile.unit, tile.compare) == ("100.00", "EUR", "now, on 1 open bonus")

@@ -14,6 +14,7 @@ from loyalty_site.common.clock import utc_now
 from loyalty_site.common.models import AuditEvent
 from players.models import Exclusion, Payment, Player, PlayerDay, Protection
 from tests.factories import PlayerFactory, PlayerMetricsFactory
+from tests.wallet.grant_rows import grant_row
 from wallet.models import AdjustmentRequest, Entry
 
 pytestmark = pytest.mark.django_db
@@ -203,3 +204,20 @@ def test_history__view_only_record__is_the_audit_trail_of_that_record(player: Pl
     post(client, player, "harm", harm_flag="1", reason="Chases losses")
     answer = client.get(reverse("admin:players_player_history", args=[player.pk]), follow=True)
     assert [event.action for event in answer.context["cl"].result_list] == ["players.harm_flag_changed"]
+
+
+def test_bonuses__by_state__grouped_with_actions_for_those_who_may(client_of: Callable[..., Client]) -> None:
+    player, now = PlayerFactory(), utc_now()
+    for status in ("WAGERING", "QUEUED", "OFFERED", "COMPLETED"):
+        grant_row(player, status, wagered="10" if status == "WAGERING" else "0", at=now - timedelta(days=2))
+    url = reverse("admin:players_player_change", args=[player.pk])
+    groups = client_of("CRM agent").get(url).context["page"].bonuses
+    assert {group.title: [action.label for one in group.bonuses for action in one.actions] for group in groups} == {
+        "Open": ["Surrender"],
+        "Queued": ["Move in queue", "Surrender"],
+        "Offered": ["Claim", "Surrender"],
+        "Last closed": [],
+    }
+    page = client_of("Read-only").get(url).context["page"]
+    assert not any(one.actions for group in page.bonuses for one in group.bonuses)
+    assert [line.title for line in page.timeline if line.kind == "Bonus"].count("Bonus of 100.00 EUR: completed") == 1
