@@ -56,7 +56,7 @@ class Stage:
 
     def sql(self, text: str) -> sql.Composed:
         names = {name: sql.Identifier(getattr(self, name)) for name in ("raw", "rows", "together", "refused")}
-        return sql.SQL(text).format(**names)  # type: ignore[arg-type] # texts of this package
+        return sql.SQL(text).format(**names)
 
     def run(self, text: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         with connection.cursor() as cursor:

@@ -16,7 +16,9 @@ MAX_EVENTS = 5000
 class ActivitySerializer(serializers.Serializer):
     """A bet, a win, a rollback or the end of a round. One effect per (source, activity_id, kind), however often it is sent."""
 
-    source = CleanCharField(max_length=40, default="api", help_text="The platform that reports it; its ids are unique within it.")
+    source = CleanCharField(  # type: ignore[assignment] # a field of the request
+        max_length=40, default="api", help_text="The platform that reports it; its ids are unique within it."
+    )
     activity_id = CleanCharField(max_length=80)
     kind = serializers.ChoiceField([kind.value for kind in Kind])
     player_id = CleanCharField(max_length=64)
