@@ -149,7 +149,7 @@ class BaseTemplateForm(forms.ModelForm):
 
 
 # the terms become declared fields, as if each were written in the class
-TemplateForm: type[BaseTemplateForm] = ModelFormMetaclass("TemplateForm", (BaseTemplateForm,), {**_TERMS, "__module__": __name__})
+TemplateForm: Any = ModelFormMetaclass("TemplateForm", (BaseTemplateForm,), {**_TERMS, "__module__": __name__})
 
 
 def fields_of(version: BonusTemplateVersion) -> dict[str, Any]:
