@@ -48,7 +48,8 @@ WITH mine AS MATERIALIZED (
             OR mine.takes_back_id <> '' OR mine.takes_back_kind <> ''
             OR coalesce(mine.real_part, mine.amount) <> mine.amount OR (mine.real_part IS NULL AND mine.bonus_part IS NOT NULL)
             OR (mine.real_part IS NULL AND mine.locked_part IS NOT NULL) OR (mine.kind = 'ROUND_END' AND mine.amount <> 0)
-            OR (mine.kind = 'BET' AND mine.real_part IS NULL AND mine.amount > greatest(0, mine.cash_before))
+            OR (mine.kind = 'BET' AND mine.real_part IS NULL AND mine.cash_before IS NOT NULL
+                AND mine.amount > greatest(0, mine.cash_before))
             OR EXISTS (SELECT FROM wallet_wagerevent AS e WHERE e.player_id = mine.player_id AND e.round_id = mine.round_id)
         ) AS is_intricate
     FROM mine LEFT JOIN LATERAL (
@@ -226,6 +227,8 @@ def _through_the_engine(stage: Stage, rows: list[tuple[Any, ...]], at: datetime,
 
 def _fault(line: int, error: WalletError) -> RowFault:
     name, colon, _ = str(error).partition(":")
+    if isinstance(error, IdempotencyConflict):
+        name, colon = "activity_id", ":"
     return RowFault(line, name if colon and name.isidentifier() else "", str(error), _REMEDY.get(error.slug, "Correct the row."))
 
 
