@@ -88,9 +88,7 @@ class DayEarning(models.Model):
     rounds = models.PositiveBigIntegerField()
     games = models.PositiveIntegerField()
     max_stake = models.DecimalField(max_digits=20, decimal_places=4)
-    multiplier = models.DecimalField(
-        max_digits=6, decimal_places=3, help_text="Of the tier held when the day ended; kept when it is corrected."
-    )
+    multiplier = models.DecimalField(max_digits=6, decimal_places=3, help_text="Of the tier held when the day ended; stays when corrected.")
     lp = models.DecimalField(**EXACT_POINTS)
     rp = models.DecimalField(**EXACT_POINTS)
     lines = models.JSONField(default=list)
