@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.factories import NOW, PlayerFactory
 from tests.wallet.factories import assert_books_balance, line, post_lines
+from tests.wallet.points.model import ModelLot, ModelWallet
 from wallet import services
 from wallet.models import Account, BonusGrant, Entry
 from wallet.services import CannotReverse, InsufficientFunds, Source
@@ -32,6 +33,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.sources = 0
         self.balances: dict[tuple[int, str], int] = defaultdict(int)
         self.posted: list[tuple[str, dict]] = []
+        self.points: dict[tuple[int, str], ModelWallet] = defaultdict(ModelWallet)
+        self.spends: dict[int, list[tuple[ModelLot, int]]] = {}
 
     def teardown(self) -> None:
         transaction.set_rollback(True)
@@ -56,7 +59,11 @@ class LedgerMachine(RuleBasedStateMachine):
         }
         entry = services.add_points(**asked)
         self.posted.append((str(entry.pk), asked))
-        self.balances[player, unit] += minor
+        self.keep(player, unit, minor, entry.pk)
+
+    def keep(self, player: int, unit: str, minor: int, entry_id: int) -> None:
+        self.points[player, unit].credit(minor, self.clock, None, entry_id)
+        self.balances[player, unit] = self.points[player, unit].balance()
 
     @precondition(lambda self: self.posted)
     @rule(data=st.data())
@@ -71,7 +78,8 @@ class LedgerMachine(RuleBasedStateMachine):
             with pytest.raises(InsufficientFunds):
                 services.spend(**asked, source=self.source(), at=self.clock, reason="spend")
         else:
-            services.spend(**asked, source=self.source(), at=self.clock, reason="spend")
+            entry = services.spend(**asked, source=self.source(), at=self.clock, reason="spend")
+            self.spends[entry.pk] = self.points[player, unit].take(minor)
             self.balances[player, unit] -= minor
 
     @rule(
@@ -84,10 +92,13 @@ class LedgerMachine(RuleBasedStateMachine):
             if unit == "BONUS":
                 fields |= {"wagering_required": Decimal(required), "expires_at": self.clock + timedelta(hours=1 + minor % 5)}
             rows.append(line(number, self.ids[player], minor, unit=unit, **fields))
-            if unit != "BONUS" or required:
+            if unit == "BONUS" and required:
                 self.balances[player, unit] += minor
         assert post_lines(rows, at=self.clock).posted == len(lines)
         assert post_lines(rows, at=self.clock).duplicates == len(lines)
+        for row, (player, unit, minor) in zip(rows, lines, strict=True):
+            if unit != "BONUS":
+                self.keep(player, unit, minor, Entry.objects.get(source_ref=row["source_ref"], source_type="machine").pk)
 
     @rule(player=who, minor=amounts, required=st.integers(1, 60), hours=st.integers(1, 6))
     def give_bonus(self, player: int, minor: int, required: int, hours: int) -> None:
@@ -122,12 +133,27 @@ class LedgerMachine(RuleBasedStateMachine):
             services.reverse_entry(entry.pk, source=self.source(), at=self.clock, reason="trial", actor=None)
         except (CannotReverse, InsufficientFunds):
             return
-        self.balances[self.ids.index(entry.account.player_id), entry.account.unit] -= entry.amount
+        key = self.ids.index(entry.account.player_id), entry.account.unit
+        if entry.account.unit == "BONUS":
+            self.balances[key] -= entry.amount
+            return
+        wallet = self.points[key]
+        if (pairs := self.spends.get(entry.pk)) is not None:
+            for lot, part in pairs:
+                lot.left += part
+            for lot, part in pairs:
+                if lot.taken_back:
+                    wallet.pay(lot, part)
+        else:
+            wallet.take_back(next(lot for lot in wallet.lots if lot.entry == entry.pk), wallet.usable())
+        self.balances[key] = wallet.balance()
 
     @invariant()
     def model_agrees(self) -> None:
         stored = {(self.ids.index(a.player_id), a.unit): a.balance for a in Account.objects.all()}
         assert {key: value for key, value in stored.items() if value} == {key: value for key, value in self.balances.items() if value}
+        owed = {(self.ids.index(a.player_id), a.unit): a.owed for a in Account.objects.exclude(unit="BONUS")}
+        assert {key: value for key, value in owed.items() if value} == {key: one.owed for key, one in self.points.items() if one.owed}
 
     @invariant()
     def books_balance(self) -> None:

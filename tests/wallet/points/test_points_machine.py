@@ -1,6 +1,5 @@
 """A state machine over points in lots: whatever is earned, spent, taken back, run out or released, a plain model agrees."""
 
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -13,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.factories import PlayerFactory
 from tests.wallet.factories import assert_books_balance, line, post_lines
 from tests.wallet.points.factories import on, policy
+from tests.wallet.points.model import ModelLot, ModelWallet
 from wallet import services
 from wallet.models import Account, Entry, Lot, LotUse
 from wallet.services import CannotReverse, InsufficientFunds, Source
@@ -25,60 +25,6 @@ who = st.integers(0, 1)
 
 def end_of(at: datetime, days: int) -> datetime:
     return at.replace(hour=0, minute=0) + timedelta(days=days + 1)
-
-
-@dataclass
-class ModelLot:
-    """A lot as one would keep it by hand."""
-
-    qty: int
-    left: int
-    earned: datetime
-    end: datetime | None
-    entry: int | None = None  # id of the crediting entry; None while it waits
-    waits_until: datetime | None = None
-    taken_back: bool = False
-    ran_out: int = 0
-    cancelled: bool = False
-    gives_back: "ModelLot | None" = None
-
-
-@dataclass
-class ModelWallet:
-    """One player: lots in the order in which they were made, spends with their pairs, what is owed."""
-
-    lots: list[ModelLot] = field(default_factory=list)
-    owed: int = 0
-    earned: int = 0
-
-    def usable(self) -> list[ModelLot]:
-        found = [lot for lot in self.lots if lot.entry is not None and lot.left]
-        return sorted(found, key=lambda lot: (lot.end is None, lot.end or on(1, 1), lot.earned, self.lots.index(lot)))
-
-    def balance(self) -> int:
-        return sum(lot.left for lot in self.usable())
-
-    def run_out(self, at: datetime) -> None:
-        for lot in self.usable():
-            if lot.end is not None and lot.end <= at:
-                lot.ran_out += lot.left
-                lot.left = 0
-
-    def pay(self, lot: ModelLot, most: int) -> None:
-        paid = min(self.owed, most, lot.left)
-        lot.left -= paid
-        self.owed -= paid
-
-    def take(self, amount: int) -> list[tuple[ModelLot, int]]:
-        pairs = []
-        for lot in self.usable():
-            part = min(lot.left, amount)
-            if part:
-                lot.left -= part
-                amount -= part
-                pairs.append((lot, part))
-        assert amount == 0
-        return pairs
 
 
 class PointsMachine(RuleBasedStateMachine):
@@ -108,11 +54,7 @@ class PointsMachine(RuleBasedStateMachine):
         self.wallets = [ModelWallet(), ModelWallet()]
 
     def keep(self, player: int, minor: int, entry: Entry) -> None:
-        wallet = self.wallets[player]
-        lot = ModelLot(minor, minor, self.clock, end_of(self.clock, DAYS), entry.pk)
-        wallet.lots.append(lot)
-        wallet.earned += minor
-        wallet.pay(lot, minor)
+        self.wallets[player].credit(minor, self.clock, end_of(self.clock, DAYS), entry.pk)
 
     @rule(player=who, minor=amounts)
     def earn(self, player: int, minor: int) -> None:
@@ -236,22 +178,7 @@ class PointsMachine(RuleBasedStateMachine):
         services.reverse_entry(lot.entry, source=self.source(), at=self.clock, reason="void", actor=None)
         order = [*wallet.usable()]
         wallet.run_out(self.clock)
-        rest = lot.qty - lot.left
-        lot.left = 0
-        lot.taken_back = True
-        forgiven = min(lot.ran_out, rest)
-        lot.ran_out -= forgiven
-        rest -= forgiven
-        behind = sorted([*order, lot], key=lambda one: (one.end is None, one.end or on(1, 1), one.earned, wallet.lots.index(one)))
-        later = behind[behind.index(lot) + 1 :]
-        giving_back = [one for one in order if one.gives_back is lot]
-        for other in [*giving_back, *(one for one in later if one not in giving_back)]:
-            if other is not lot:
-                part = min(other.left, rest)
-                other.left -= part
-                rest -= part
-        wallet.owed += rest
-        wallet.earned -= lot.qty
+        wallet.take_back(lot, order)
 
     @invariant()
     def model_agrees(self) -> None:
