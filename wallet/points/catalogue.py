@@ -106,10 +106,11 @@ def _market_rules(standing: ProtectionColumns, market_id: int | None) -> Jurisdi
 
 def refusal(item: CatalogueItem, buyer: Buyer, quantity: int, at: datetime) -> Refusal | None:
     """The first reason why the player cannot have `quantity` of the item at `at`; None when they can."""
-    return _not_on_offer(item, at) or _not_for(item, buyer, quantity) or _too_many(item, buyer, quantity)
+    return not_on_offer(item, at) or _not_for(item, buyer, quantity) or _too_many(item, buyer, quantity)
 
 
-def _not_on_offer(item: CatalogueItem, at: datetime) -> Refusal | None:
+def not_on_offer(item: CatalogueItem, at: datetime) -> Refusal | None:
+    """Why nobody can have the item at `at`, whoever they are."""
     if not item.is_active:
         return Refusal("inactive", f"{item.name} is not offered any more")
     if item.bonus_template is not None and not item.bonus_template.is_active:
