@@ -70,6 +70,7 @@ PLANS = (
     Plan("welcome-match", 12, then="withdraw"),
     Plan("reload-locked", 8, then="surrender"),
     Plan("high-roller", 10, then="void"),
+    Plan("welcome-match", 6, then="void"),
     Plan("welcome-match", 6, then="charge back"),
     Plan("welcome-match", 4, then="pause"),
     Plan("sports-boost", 2, then="pause"),
@@ -158,8 +159,8 @@ def _take_up(taker: Taker, at: datetime) -> int | None:
     """Offer the bonus and claim it right after the deposit; the number of the grant, None when the player may have none."""
     deposit: dict[str, Any] = {"deposit": taker.deposit, "deposit_ref": taker.deposit_ref[:80]}
     offered_at = taker.at - timedelta(hours=2)
-    if not taker.plan.claims and taker.number % 3 == 0:
-        offered_at = at - timedelta(days=1)  # still open
+    if not taker.plan.claims and not taker.plan.then:  # one in three still stands, the others were not claimed in time
+        offered_at = at - timedelta(days=1) if taker.number % 3 == 0 else min(offered_at, at - timedelta(days=9))
     try:
         given: dict[str, Any] = {"player_id": taker.player_id, "currency": taker.currency, "reason": "Simulated by the demo."}
         needs_claim = taker.template in ("welcome-match", "welcome-match-gb", "high-roller")
@@ -222,7 +223,7 @@ def _afterwards(takers: Sequence[Taker], grants: dict[int, int], at: datetime) -
 
     def void(taker: Taker, grant_id: int, when: datetime) -> None:
         asked = services.request_void(grant_id, case_id=f"CASE-{taker.number}", reason="Bets on both sides.", actor=maker, at=when)
-        if taker.number % 4:  # now and then one still waits
+        if taker.number % 5:  # now and then one still waits
             services.approve_void(asked.pk, note="Seen in the evidence.", actor=checker, at=when + timedelta(minutes=30))
 
     actions: dict[str, Callable[[Taker, int, datetime], Any]] = {

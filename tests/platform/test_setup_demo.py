@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 
 import players.imports
-from loyalty_site import sample_data
+from loyalty_site import sample_bonuses, sample_data
 from loyalty_site.common.clock import utc_now
 from players.models import Jurisdiction, JurisdictionPack, Tier
 from rewards import rule_services
@@ -37,7 +37,10 @@ def _setup() -> str:
 
 
 def test_setup_demo__empty_database__makes_everything() -> None:
-    assert _setup() == f"created: 4 tiers, {len(sample_data.MARKETS)} markets, 7 staff, {len(sample_data.RULES)} rules"
+    assert _setup() == (
+        f"created: 4 tiers, {len(sample_data.MARKETS)} markets, 7 staff, {len(sample_data.RULES)} rules, 2 contribution tables, "
+        f"{len(sample_bonuses.BONUS_TEMPLATES)} bonus templates, {len(sample_bonuses.CATALOGUE)} catalogue items"
+    )
     assert list(Tier.objects.values_list("name", "entry_points")) == [
         ("Bronze", Decimal(0)), ("Silver", Decimal(1000)), ("Gold", Decimal(10000)), ("Platinum", Decimal(50000)),
     ]  # fmt: skip
@@ -55,7 +58,7 @@ def test_setup_demo__again__changes_nothing_that_staff_changed() -> None:
     Tier.objects.filter(name="Gold").update(entry_points=Decimal(12000))
     Jurisdiction.objects.filter(code="GB").update(name="United Kingdom")
     RewardRule.objects.filter(rule_id="win-back-eur").update(is_active=False)
-    assert _setup() == "created: 0 tiers, 0 markets, 0 staff, 0 rules"
+    assert _setup() == ("created: 0 tiers, 0 markets, 0 staff, 0 rules, 0 contribution tables, 0 bonus templates, 0 catalogue items")
     assert Tier.objects.get(name="Gold").entry_points == 12000
     assert Jurisdiction.objects.get(code="GB").name == "United Kingdom"
     assert not RewardRule.objects.get(rule_id="win-back-eur").is_active

@@ -150,7 +150,7 @@ class Command(BaseCommand):
             draft = draft_version(template, fields, at)
             if draft.needs_acknowledgement:  # games that count little make the player wager more than the market's figure
                 fields["acknowledged_multiple"] = draft.effective
-            save_version(template, fields, User.objects.get(username=sample_data.DEMO_ADMIN), at, reason="Sample bonus of the demo.")
+            save_version(template, fields, None, at, reason="Sample bonus of the demo.")
             created += 1
         return created
 
