@@ -1,5 +1,6 @@
 """Players, tiers and activity over HTTP: translate in, one call of the players app, translate out."""
 
+from dataclasses import asdict
 from typing import Any
 
 from django.db import transaction
@@ -107,7 +108,7 @@ class PlayerViewSet(IdempotentWriteMixin, mixins.ListModelMixin, mixins.Retrieve
             limit = serializers.IntegerField(min_value=1, max_value=500).run_validation(request.query_params.get("limit", 100))
         except serializers.ValidationError as error:
             raise serializers.ValidationError({"limit": error.detail}) from error
-        return Response({"events": selectors.player_timeline(self.get_object().pk, limit)})
+        return Response({"events": [asdict(item) for item in selectors.player_timeline(self.get_object().pk, limit)]})
 
 
 class TierViewSet(IdempotentWriteMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):

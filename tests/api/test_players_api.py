@@ -141,6 +141,16 @@ def test_timeline__limit_out_of_range__400(api: KeyedClient) -> None:
     assert api.get("/players/P1/timeline").json() == {"events": []}
 
 
+def test_timeline__something_happened__is_told_as_plain_values(api: KeyedClient) -> None:
+    player = PlayerFactory(external_id="P1")
+    Payment.objects.create(
+        player=player, external_id="p1", kind="DEPOSIT", amount=Decimal("20.5"), occurred_at=datetime(2026, 3, 1, 9, tzinfo=UTC)
+    )
+    (event,) = api.get("/players/P1/timeline").json()["events"]
+    assert (event["at"], event["kind"], event["title"]) == ("2026-03-01T09:00:00Z", "PAYMENT", "Deposit")
+    assert (event["details"]["external_id"], Decimal(event["details"]["amount"])) == ("p1", Decimal("20.5"))
+
+
 def test_player__unknown__404_problem(api: KeyedClient) -> None:
     answer = api.get("/players/nobody")
     assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json")
