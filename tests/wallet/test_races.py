@@ -13,7 +13,19 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import F
 
 from tests.factories import NOW, PlayerFactory
-from tests.wallet.factories import a_source, assert_books_balance, balance_of, bet, bonus, line, points, post_lines, staff
+from tests.wallet.factories import (
+    a_source,
+    a_template,
+    assert_books_balance,
+    balance_of,
+    bet,
+    bonus,
+    line,
+    offer,
+    points,
+    post_lines,
+    staff,
+)
 from wallet import services
 from wallet.models import Account, AdjustmentRequest, BonusGrant, Entry, WagerEvent
 from wallet.services import AdjustmentRefused, CannotReverse, InsufficientFunds, Source
@@ -265,7 +277,7 @@ def test_adjustment__approved_and_rejected_at_once__one_decision(player):
 
 def test_spend_bonus__eight_threads_over_two_grants__never_below_zero(player):
     bonus(player.pk, "5")
-    bonus(player.pk, "5")
+    offer(player.pk, a_template(products=["sports"]), amount=Decimal(5))
 
     def spend() -> int:
         return services.spend(

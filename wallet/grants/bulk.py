@@ -4,11 +4,11 @@ In the order of line_no the first bonus of a player and product becomes active, 
 at once and leaves the product free for the next; those begin in rounds, as no two of a product may be open together.
 """
 
+import json
 from datetime import datetime
 from typing import Any
 
 from django.db.backends.utils import CursorWrapper
-from psycopg.types.json import Jsonb
 
 from loyalty_site.common.money import exponent
 
@@ -186,14 +186,14 @@ def read_templates(cursor: CursorWrapper, stage: str, at: datetime) -> None:
                 f"line {line_no}: bonus template {code!r} needs a deposit, which a bulk credit cannot name; "
                 "let the player claim it (needs_claim)"
             )
-        row = (code, currency, version.pk, version.needs_claim, version.claim_hours, 10 ** exponent(currency), Jsonb(terms.as_json()))
-        cursor.execute(f"INSERT INTO {TEMPLATES} VALUES (%s, %s, %s, %s, %s, %s, %s)", row)
+        row = (code, currency, version.pk, version.needs_claim, version.claim_hours, 10 ** exponent(currency), json.dumps(terms.as_json()))
+        cursor.execute(f"INSERT INTO {TEMPLATES} VALUES (%s, %s, %s, %s, %s, %s, %s::jsonb)", row)
 
 
 def number_bonus_lines(cursor: CursorWrapper, stage: str, lines: str, at: datetime) -> None:
     """Decide what becomes of each bonus line, and add the lines to the table of all lines. The accounts must be locked."""
     cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{BONUS_LINES}")
-    cursor.execute(_NUMBER_BONUS_LINES.format(stage=stage), {"at": at, "plain": Jsonb(Terms().as_json())})
+    cursor.execute(_NUMBER_BONUS_LINES.format(stage=stage), {"at": at, "plain": json.dumps(Terms().as_json())})
     cursor.execute(_ACROSS_UNITS.format(lines=lines))
     cursor.execute(_HAND_OVER.format(lines=lines))
 

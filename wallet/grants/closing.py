@@ -1,12 +1,12 @@
 """Ending bonus grants, one or a hundred thousand, with the same statement. It gives exactly what `wallet.bonus` gives for one."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
-from psycopg.types.json import Jsonb
 
 from loyalty_site.common.sql import id_array
 
@@ -155,7 +155,7 @@ def close_grants(
                     "kept_sub": BREAKAGE_SUB,
                     "status": status,
                     "cause": closing.cause[:300],
-                    "detail": Jsonb(closing.detail),
+                    "detail": json.dumps(closing.detail),
                     "source_type": GRANT_SOURCE,
                     "actor": actor_id,
                 },
