@@ -93,6 +93,11 @@ class Taker:
     number: int
 
     @property
+    def lap(self) -> int:
+        """How often the list of plans was gone through before: tells those with the same plan apart."""
+        return self.number // len(PLANS)
+
+    @property
     def template(self) -> str:
         return self._available(self.plan.template)
 
@@ -160,7 +165,7 @@ def _take_up(taker: Taker, at: datetime) -> int | None:
     deposit: dict[str, Any] = {"deposit": taker.deposit, "deposit_ref": taker.deposit_ref[:80]}
     offered_at = taker.at - timedelta(hours=2)
     if not taker.plan.claims and not taker.plan.then:  # one in three still stands, the others were not claimed in time
-        offered_at = at - timedelta(days=1) if taker.number % 3 == 0 else min(offered_at, at - timedelta(days=9))
+        offered_at = at - timedelta(days=1) if taker.lap % 3 == 0 else min(offered_at, at - timedelta(days=9))
     try:
         given: dict[str, Any] = {"player_id": taker.player_id, "currency": taker.currency, "reason": "Simulated by the demo."}
         needs_claim = taker.template in ("welcome-match", "welcome-match-gb", "high-roller")
@@ -223,7 +228,7 @@ def _afterwards(takers: Sequence[Taker], grants: dict[int, int], at: datetime) -
 
     def void(taker: Taker, grant_id: int, when: datetime) -> None:
         asked = services.request_void(grant_id, case_id=f"CASE-{taker.number}", reason="Bets on both sides.", actor=maker, at=when)
-        if taker.number % 5:  # now and then one still waits
+        if taker.lap % 4 != 1:  # now and then one still waits
             services.approve_void(asked.pk, note="Seen in the evidence.", actor=checker, at=when + timedelta(minutes=30))
 
     actions: dict[str, Callable[[Taker, int, datetime], Any]] = {
