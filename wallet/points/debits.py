@@ -7,7 +7,7 @@ from django.db import transaction
 from wallet import ledger
 from wallet.locks import lock_points_account
 from wallet.lots import NotCovered, spend_plan
-from wallet.models import Account, Entry
+from wallet.models import Entry
 
 from .expiry import expire_account
 from .movements import active_lots, use_lots
@@ -35,8 +35,3 @@ def _pair(entry: Entry, amount: int, at: datetime) -> None:
     except NotCovered as gap:
         raise AssertionError(f"account {entry.account_id}: {gap}; run reconcile") from gap
     use_lots(entry.pk, parts, sign=-1, at=at)
-
-
-def available(account: Account, at: datetime) -> int:
-    """Minor units that can be spent at `at`: what remains of active lots that have not ended."""
-    return sum(lot.remaining for lot in active_lots(account.pk) if not lot.ended(at))
