@@ -33,7 +33,12 @@ from wallet.models import BonusGrant, WagerCount
 from . import activity_shapes as shapes
 from .views import wallet_problem
 
-_GRANT_ID = OpenApiParameter("grant_id", OpenApiTypes.INT64, OpenApiParameter.PATH, description="Id of the bonus grant.")
+_GRANT_ID = OpenApiParameter(
+    "grant_id",
+    {"type": "integer", "format": "int64", "minimum": 1, "maximum": 2**63 - 1},
+    OpenApiParameter.PATH,
+    description="Id of the bonus grant.",
+)
 _BET = {
     "source": "casino-platform",
     "activity_id": "bet-1",

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from loyalty_site.common.api.fields import AmountField, CleanCharField, EventTimeField, FreeObjectField
@@ -11,6 +12,13 @@ from wallet.models import Product, WagerCount
 
 _CURRENCY = r"^[A-Z]{3}\Z"
 MAX_EVENTS = 5000
+
+
+@extend_schema_field(
+    {"anyOf": [{"type": "string", "format": "decimal", "pattern": r"^\d{1,16}(\.\d{1,4})?$"}, {"type": "number", "minimum": 0}]}
+)
+class EitherAmountField(AmountField):
+    """An amount, and documented as what it takes: a text or a number."""
 
 
 class ActivitySerializer(serializers.Serializer):
@@ -184,9 +192,9 @@ class QuoteSerializer(serializers.Serializer):
     player_id = CleanCharField(max_length=64)
     currency = serializers.RegexField(_CURRENCY)
     product = serializers.ChoiceField(Product.values, default=Product.CASINO.value)
-    stake = AmountField()
-    cash = AmountField(required=False, allow_null=True, help_text="The player's cash; without it the whole stake is cash.")
-    win = AmountField(required=False, allow_null=True, help_text="Also say how a win of this much would be divided.")
+    stake = EitherAmountField()
+    cash = EitherAmountField(required=False, allow_null=True, help_text="The player's cash; without it the whole stake is cash.")
+    win = EitherAmountField(required=False, allow_null=True, help_text="Also say how a win of this much would be divided.")
     game = CleanCharField(max_length=80, default="", allow_blank=True)
     category = CleanCharField(max_length=40, default="", allow_blank=True)
     provider = CleanCharField(max_length=80, default="", allow_blank=True)
