@@ -56,28 +56,28 @@ def test_reconcile__sound_books__reports_what_it_checked(books):
 LP_ONE = "account_id = (SELECT min(id) FROM wallet_account WHERE unit = 'LP')"
 
 
-@pytest.mark.parametrize(
-    ("sql", "check"),
-    [
-        ("UPDATE wallet_account SET balance = balance + 1 WHERE id = (SELECT min(id) FROM wallet_account WHERE unit = 'LP')",
-         "balance = sum of entries"),
-        ("UPDATE wallet_account SET earned_total = 0 WHERE id = (SELECT min(id) FROM wallet_account WHERE unit = 'LP')",
-         "earned total = sum of earning entries"),
-        ("UPDATE wallet_account SET version = 3 WHERE id = (SELECT min(id) FROM wallet_account WHERE unit = 'LP')",
-         "seq runs from 1 without gaps to the version"),
-        (f"UPDATE wallet_entry SET amount = amount + 7 WHERE seq = 1 AND {LP_ONE}", "balance = sum of entries"),
-        (f"UPDATE wallet_entry SET balance_after = 1 WHERE seq = 1 AND {LP_ONE}", "balance after each entry = sum so far"),
-        (f"UPDATE wallet_entry SET seq = 9 WHERE seq = 2 AND {LP_ONE}", "seq runs from 1 without gaps to the version"),
-        (f"DELETE FROM wallet_entry WHERE seq = 1 AND {LP_ONE}", "balance = sum of entries"),
-        (f"UPDATE wallet_entry SET house = 'manual' WHERE seq = 1 AND {LP_ONE}", "earned total = sum of earning entries"),
-        ("UPDATE wallet_bonusgrant SET balance = balance - 1 WHERE status = 'WAGERING'", "bonus account = balances of its open grants"),
-        ("UPDATE wallet_bonusgrant SET balance = balance - 1 WHERE status = 'WAGERING'", "grant's bonus = sum of its movements"),
-        ("UPDATE wallet_grantmovement SET amount = amount - 1 WHERE id = (SELECT min(id) FROM wallet_grantmovement)",
-         "bonus entry = sum of its movements"),
-        ("UPDATE wallet_bonusgrant SET wagered = wagered + 1 WHERE status = 'WAGERING'", "wagering progress = sum of counted bets"),
-        ("DELETE FROM wallet_wagercount WHERE id = (SELECT min(id) FROM wallet_wagercount)", "wagering progress = sum of counted bets"),
-    ],
-)  # fmt: skip
+CORRUPTIONS = [
+    ("UPDATE wallet_account SET balance = balance + 1 WHERE id = (SELECT min(id) FROM wallet_account WHERE unit = 'LP')",
+     "balance = sum of entries"),
+    ("UPDATE wallet_account SET earned_total = 0 WHERE id = (SELECT min(id) FROM wallet_account WHERE unit = 'LP')",
+     "earned total = sum of earning entries"),
+    ("UPDATE wallet_account SET version = 3 WHERE id = (SELECT min(id) FROM wallet_account WHERE unit = 'LP')",
+     "seq runs from 1 without gaps to the version"),
+    (f"UPDATE wallet_entry SET amount = amount + 7 WHERE seq = 1 AND {LP_ONE}", "balance = sum of entries"),
+    (f"UPDATE wallet_entry SET balance_after = 1 WHERE seq = 1 AND {LP_ONE}", "balance after each entry = sum so far"),
+    (f"UPDATE wallet_entry SET seq = 9 WHERE seq = 2 AND {LP_ONE}", "seq runs from 1 without gaps to the version"),
+    (f"DELETE FROM wallet_entry WHERE seq = 1 AND {LP_ONE}", "balance = sum of entries"),
+    (f"UPDATE wallet_entry SET house = 'manual' WHERE seq = 1 AND {LP_ONE}", "earned total = sum of earning entries"),
+    ("UPDATE wallet_bonusgrant SET balance = balance - 1 WHERE status = 'WAGERING'", "bonus account = balances of its open grants"),
+    ("UPDATE wallet_bonusgrant SET balance = balance - 1 WHERE status = 'WAGERING'", "grant's bonus = sum of its movements"),
+    ("UPDATE wallet_grantmovement SET amount = amount - 1 WHERE id = (SELECT min(id) FROM wallet_grantmovement)",
+     "bonus entry = sum of its movements"),
+    ("UPDATE wallet_bonusgrant SET wagered = wagered + 1 WHERE status = 'WAGERING'", "wagering progress = sum of counted bets"),
+    ("DELETE FROM wallet_wagercount WHERE id = (SELECT min(id) FROM wallet_wagercount)", "wagering progress = sum of counted bets"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sql", "check"), CORRUPTIONS)
 def test_reconcile__planted_corruption__is_found_and_named(books, sql, check):
     one, _ = books
     if sql.startswith("DELETE FROM wallet_entry"):  # its lot would have no entry, which the database sees by itself

@@ -12,12 +12,15 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from tests.factories import NOW, PlayerFactory
+from tests.wallet import test_reconcile
 from tests.wallet.factories import a_source, points
 from tests.wallet.test_bonus_machine import make_templates
 from wallet import services
 from wallet.bonus.values import Activity, Kind
 from wallet.models import BonusGrant, Entry
 from wallet.reconciliation import ReconcileReport, verify
+from wallet.reconciliation.points_checks import POINTS_CHECKS
+from wallet.reconciliation.run import ALL_CHECKS
 
 pytestmark = pytest.mark.django_db
 
@@ -94,48 +97,48 @@ GUARDED = {
 }
 
 
-@pytest.mark.parametrize(
-    ("sql", "check"),
-    [
-        (f"UPDATE wallet_bonusgrant SET wagering_required = wagering_required + 1 WHERE id = {PLAYED}",
-         "requirement = what the terms say + penalties"),
-        (f"UPDATE wallet_bonusgrant SET wagering_required = wagering_required + 1 WHERE id = {PLAYED}", REPLAY),
-        (f"UPDATE wallet_bonusgrant SET penalties = penalties + 1 WHERE id = {PLAYED}", "penalties = sum of the bets' penalties"),
-        (f"UPDATE wallet_bonusgrant SET open_bets = 0 WHERE id = {PLAYED}", "open bets = bets on it without settlement"),
-        (f"UPDATE wallet_bonusgrant SET locked = 5 WHERE id = {PLAYED}", "grant's locked winnings = sum of its movements"),
-        (f"UPDATE wallet_bonusgrant SET status = 'PAUSED' WHERE id = {PLAYED}", "status events lead to the status by legal steps"),
-        (f"UPDATE wallet_bonusgrant SET status = 'PAUSED' WHERE id = {PLAYED}", REPLAY),
-        (f"UPDATE wallet_bonusgrant SET wagered = wagering_required + 1 WHERE id = {PLAYED}",
-         "progress lies between 0 and the requirement"),
-        (f"UPDATE wallet_bonusgrant SET released = released + 1 WHERE id = {COMPLETED}",
-         "released = pay-out entries = pay-out instructions"),
-        (f"UPDATE wallet_bonusgrant SET terms = jsonb_set(terms, '{{cash_out_cap}}', '\"0.1\"') WHERE id = {COMPLETED}",
-         "released is at most the cap"),
-        ("UPDATE wallet_payoutinstruction SET amount = amount - 1", "every release has one instruction of its amount"),
-        ("DELETE FROM wallet_payoutinstruction", "every release has one instruction of its amount"),
-        (f"DELETE FROM wallet_grantevent WHERE to_status = 'WAGERING' AND grant_id = {PLAYED}",
-         "status events lead to the status by legal steps"),
-        (f"UPDATE wallet_grantevent SET from_status = 'LOST' WHERE to_status = 'WAGERING' AND grant_id = {PLAYED}",
-         "status events lead to the status by legal steps"),
-        (f"UPDATE wallet_grantevent SET log_number = log_number + 1000 WHERE to_status = 'ACTIVE' AND grant_id = {PLAYED}", REPLAY),
-        ("UPDATE wallet_wagerevent SET amount = amount + 1 WHERE activity_id = 'b2'", "the parts of an event add up to its amount"),
-        ("UPDATE wallet_wagerevent SET amount = amount + 1, bonus_part = bonus_part + 1 WHERE activity_id = 'b2'",
-         "the entry of an event moves its bonus and locked part"),
-        ("UPDATE wallet_wagerevent SET real_part = real_part + bonus_part, bonus_part = 0, entry_id = NULL WHERE activity_id = 'b2'",
-         REPLAY),
-        ("UPDATE wallet_wagerevent SET waits = true WHERE activity_id = 'w2'", REPLAY),
-        ("UPDATE wallet_wagerevent SET occurred_at = occurred_at - interval '9 days' WHERE activity_id = 'b2'", REPLAY),
-        ("UPDATE wallet_wagercount SET counted = counted - 1, progress_after = progress_after - 1 WHERE verdict = 'PENALTY'",
-         "wagering progress = sum of counted bets"),
-        ("UPDATE wallet_wagercount SET progress_before = progress_before + 1, progress_after = progress_after + 1 "
-         "WHERE verdict = 'ROLLED_BACK'", "each count follows the one before it"),
-        ("DELETE FROM wallet_wagercount WHERE verdict = 'ROLLED_BACK'", "a rollback takes back what its bet counted"),
-        ("UPDATE wallet_wagercount SET verdict = 'COUNTED' WHERE verdict = 'PENALTY'", REPLAY),
-        ("UPDATE wallet_entry SET amount = amount + 1 WHERE reversal_of_id IS NOT NULL AND house = 'stake'",
-         "a reversal takes back what it reverses"),
-        ("UPDATE wallet_account SET owed = 3 WHERE unit = 'BONUS'", "owed = sum of debt entries"),
-    ],
-)  # fmt: skip
+CORRUPTIONS = [
+    (f"UPDATE wallet_bonusgrant SET wagering_required = wagering_required + 1 WHERE id = {PLAYED}",
+     "requirement = what the terms say + penalties"),
+    (f"UPDATE wallet_bonusgrant SET wagering_required = wagering_required + 1 WHERE id = {PLAYED}", REPLAY),
+    (f"UPDATE wallet_bonusgrant SET penalties = penalties + 1 WHERE id = {PLAYED}", "penalties = sum of the bets' penalties"),
+    (f"UPDATE wallet_bonusgrant SET open_bets = 0 WHERE id = {PLAYED}", "open bets = bets on it without settlement"),
+    (f"UPDATE wallet_bonusgrant SET locked = 5 WHERE id = {PLAYED}", "grant's locked winnings = sum of its movements"),
+    (f"UPDATE wallet_bonusgrant SET status = 'PAUSED' WHERE id = {PLAYED}", "status events lead to the status by legal steps"),
+    (f"UPDATE wallet_bonusgrant SET status = 'PAUSED' WHERE id = {PLAYED}", REPLAY),
+    (f"UPDATE wallet_bonusgrant SET wagered = wagering_required + 1 WHERE id = {PLAYED}",
+     "progress lies between 0 and the requirement"),
+    (f"UPDATE wallet_bonusgrant SET released = released + 1 WHERE id = {COMPLETED}",
+     "released = pay-out entries = pay-out instructions"),
+    (f"UPDATE wallet_bonusgrant SET terms = jsonb_set(terms, '{{cash_out_cap}}', '\"0.1\"') WHERE id = {COMPLETED}",
+     "released is at most the cap"),
+    ("UPDATE wallet_payoutinstruction SET amount = amount - 1", "every release has one instruction of its amount"),
+    ("DELETE FROM wallet_payoutinstruction", "every release has one instruction of its amount"),
+    (f"DELETE FROM wallet_grantevent WHERE to_status = 'WAGERING' AND grant_id = {PLAYED}",
+     "status events lead to the status by legal steps"),
+    (f"UPDATE wallet_grantevent SET from_status = 'LOST' WHERE to_status = 'WAGERING' AND grant_id = {PLAYED}",
+     "status events lead to the status by legal steps"),
+    (f"UPDATE wallet_grantevent SET log_number = log_number + 1000 WHERE to_status = 'ACTIVE' AND grant_id = {PLAYED}", REPLAY),
+    ("UPDATE wallet_wagerevent SET amount = amount + 1 WHERE activity_id = 'b2'", "the parts of an event add up to its amount"),
+    ("UPDATE wallet_wagerevent SET amount = amount + 1, bonus_part = bonus_part + 1 WHERE activity_id = 'b2'",
+     "the entry of an event moves its bonus and locked part"),
+    ("UPDATE wallet_wagerevent SET real_part = real_part + bonus_part, bonus_part = 0, entry_id = NULL WHERE activity_id = 'b2'",
+     REPLAY),
+    ("UPDATE wallet_wagerevent SET waits = true WHERE activity_id = 'w2'", REPLAY),
+    ("UPDATE wallet_wagerevent SET occurred_at = occurred_at - interval '9 days' WHERE activity_id = 'b2'", REPLAY),
+    ("UPDATE wallet_wagercount SET counted = counted - 1, progress_after = progress_after - 1 WHERE verdict = 'PENALTY'",
+     "wagering progress = sum of counted bets"),
+    ("UPDATE wallet_wagercount SET progress_before = progress_before + 1, progress_after = progress_after + 1 "
+     "WHERE verdict = 'ROLLED_BACK'", "each count follows the one before it"),
+    ("DELETE FROM wallet_wagercount WHERE verdict = 'ROLLED_BACK'", "a rollback takes back what its bet counted"),
+    ("UPDATE wallet_wagercount SET verdict = 'COUNTED' WHERE verdict = 'PENALTY'", REPLAY),
+    ("UPDATE wallet_entry SET amount = amount + 1 WHERE reversal_of_id IS NOT NULL AND house = 'stake'",
+     "a reversal takes back what it reverses"),
+    ("UPDATE wallet_account SET owed = 3 WHERE unit = 'BONUS'", "owed = sum of debt entries"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sql", "check"), CORRUPTIONS)
 def test_verify__planted_corruption__is_found(story, sql, check):
     if guard := GUARDED.get(check):
         with connection.cursor() as cursor:
@@ -145,6 +148,11 @@ def test_verify__planted_corruption__is_found(story, sql, check):
     report = verify()
     assert check in _found(report)
     assert not verify(story).ok
+
+
+def test_corruptions__every_check_of_the_ledger_and_of_bonuses__has_one():
+    planted = {check for _, check in CORRUPTIONS} | {check for _, check in test_reconcile.CORRUPTIONS}
+    assert {check.name for check in ALL_CHECKS} - {check.name for check in POINTS_CHECKS} <= planted
 
 
 def test_verify__two_events_of_one_activity__are_found(story):
