@@ -14,9 +14,7 @@ _CURRENCY = r"^[A-Z]{3}\Z"
 MAX_EVENTS = 5000
 
 
-@extend_schema_field(
-    {"anyOf": [{"type": "string", "format": "decimal", "pattern": r"^\d{1,16}(\.\d{1,4})?$"}, {"type": "number", "minimum": 0}]}
-)
+@extend_schema_field({"anyOf": [{"type": "string", "format": "decimal"}, {"type": "number", "minimum": 0}]})
 class EitherAmountField(AmountField):
     """An amount, and documented as what it takes: a text or a number."""
 
