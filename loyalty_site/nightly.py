@@ -28,7 +28,15 @@ HOURLY = register(
     Pipeline(
         name="hourly",
         title="Hourly run",
-        stages=("wallet.expire_bonuses", "wallet.activate_waiting", "wallet.activate_lots", "wallet.expire_lots", "wallet.warn_expiring", "fraud.wallet_flags", "wallet.reconcile"),
+        stages=(
+            "wallet.expire_bonuses",
+            "wallet.activate_waiting",
+            "wallet.activate_lots",
+            "wallet.expire_lots",
+            "wallet.warn_expiring",
+            "fraud.wallet_flags",
+            "wallet.reconcile",
+        ),
     ),
 )
 

@@ -198,7 +198,9 @@ if PLATFORM_PAYOUT_URL:
     if not PLATFORM_PAYOUT_URL.startswith(("https://",) if IS_PRODUCTION else ("https://", "http://")):
         raise ImproperlyConfigured("LOYALTY_PLATFORM_PAYOUT_URL must be an https:// address: it moves players' money.")
     if len(PLATFORM_SECRET) < 32:
-        raise ImproperlyConfigured("LOYALTY_PLATFORM_SECRET must have 32 characters or more: it signs what LOYALTY_PLATFORM_PAYOUT_URL gets.")
+        raise ImproperlyConfigured(
+            "LOYALTY_PLATFORM_SECRET must have 32 characters or more: it signs what LOYALTY_PLATFORM_PAYOUT_URL gets."
+        )
 if not 0 < PLATFORM_TIMEOUT_SECONDS <= 60:
     raise ImproperlyConfigured("LOYALTY_PLATFORM_TIMEOUT_SECONDS must be above 0 and at most 60.")
 if PLATFORM_MAX_ATTEMPTS < 1:

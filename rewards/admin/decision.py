@@ -112,7 +112,7 @@ class GrantForm(ReasonForm):
         super().__init__(*args, **kwargs)
         self.fields["key"].initial = uuid4().hex
         templates = BonusTemplate.objects.filter(is_active=True, current__isnull=False).values_list("code", "name")
-        self.fields["bonus_template"].choices = [("", "None: terms as above"), *templates]  # type: ignore[attr-defined]
+        self.fields["bonus_template"].choices = [("", "None: terms as above"), *templates]
 
     def clean_player(self) -> Player:
         player = Player.objects.filter(external_id=self.cleaned_data["player"].strip()).first()

@@ -75,8 +75,8 @@ def objections(terms: PromisedTerms, rules: Iterable[MarketRules]) -> list[Objec
         found.append(
             Objection(
                 "acknowledged_multiple",
-                f"effective {times(effective)}: games that count {(100 * terms.smallest_weight).normalize():f} % of the stake make the player "
-                f"wager {times(effective)}, while {', '.join(unacknowledged)}. Enter {effective.normalize():f} here to accept it, or lower "
+                f"effective {times(effective)}: games that count {(100 * terms.smallest_weight).normalize():f} % of the stake make the "
+                f"player wager {times(effective)}, while {', '.join(unacknowledged)}. Enter {effective.normalize():f} here to accept it, or lower "
                 "the multiple, raise the weights or exclude the games.",
             )
         )

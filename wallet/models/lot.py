@@ -71,7 +71,10 @@ class PointsPolicy(models.Model):
 
 
 class Lot(models.Model):
-    """One credit of points or tickets. `remaining` is `qty` plus the sum of its uses. A pending lot has no entry: no part of the balance."""
+    """One credit of points or tickets. `remaining` is `qty` plus the sum of its uses.
+
+    A pending lot has no entry yet and no part in the balance.
+    """
 
     class Status(models.TextChoices):
         PENDING = "PENDING", "Pending"

@@ -28,8 +28,8 @@ SELECT place, line_no, account_id, player_id, unit, amount_minor, source_type, s
        OR first_value(account_id) OVER same_source <> account_id
        OR first_value(amount_minor) OVER same_source <> amount_minor AS conflict
 FROM (
-    SELECT stage.ctid AS place, stage.line_no, account.id AS account_id, stage.player_id, stage.unit, stage.amount_minor, stage.source_type, stage.source_ref,
-           coalesce(stage.source_sub, '') AS source_sub,
+    SELECT stage.ctid AS place, stage.line_no, account.id AS account_id, stage.player_id, stage.unit, stage.amount_minor,
+           stage.source_type, stage.source_ref, coalesce(stage.source_sub, '') AS source_sub,
            lot.id AS known_lot, lot.account_id AS lot_account, lot.qty AS lot_qty, lot.house AS lot_house,
            entry.id AS posted, entry.account_id AS posted_account, entry.amount AS posted_amount, entry.house AS posted_house
     FROM {{stage}} AS stage

@@ -65,7 +65,7 @@ class Command(BaseCommand):
 
     def _earning_rules(self, at: datetime) -> None:
         """Points for the whole simulated history, unless staff wrote rules or points were reckoned already."""
-        if PlayPoints.objects.exists() or EarningRule.history.exists():  # type: ignore[attr-defined]
+        if PlayPoints.objects.exists() or EarningRule.history.exists():
             return
         first = at.date() - timedelta(days=sample_data.PROGRAMME_DAYS)
         EarningRule.objects.update(valid_from=first)
