@@ -14,6 +14,7 @@ from ..bonus.states import Status
 from ..errors import GrantRefused
 from ..models import BonusGrant, GrantEvent
 from . import queue
+from .closing import COMPLETED, LOST, NO_WAGERING, Closing
 from .queue import ACT_PERMISSION, locked_grant, require_permission
 
 _OTHER_MARKETS = "*"
@@ -42,7 +43,22 @@ def resume_grant(grant_id: int, *, at: datetime, reason: str, actor: User | None
             raise GrantRefused(f"bonus grant {grant_id} is {grant.get_status_display().lower()}, not paused")
         paused = GrantEvent.objects.filter(grant=grant, to_status=Status.PAUSED).order_by("-id").first()
         before = Status(paused.from_status) if paused is not None else Status.ACTIVE
-        return _move(grant, before, "resumed", at, reason, actor)
+        _move(grant, before, "resumed", at, reason, actor)
+        # rounds that were open when it was paused may have met the requirement, or lost the rest, meanwhile
+        if (closing := _due_end(grant)) is not None:
+            queue.end([grant_id], closing, at=at)
+            grant.refresh_from_db()
+        return grant
+
+
+def _due_end(grant: BonusGrant) -> Closing | None:
+    """How a grant ends that may go on but has nothing left to do: as `Work.end_if_due` of the engine decides."""
+    if grant.spins_left or (grant.terms["kind"] == "free_spins" and grant.open_bets):
+        return None
+    money = grant.balance + grant.locked
+    if grant.wagered >= grant.wagering_required and (money or grant.wagering_required > 0):
+        return COMPLETED if grant.wagering_required > 0 else NO_WAGERING
+    return LOST if money < grant.terms["min_bet"] and grant.open_bets == 0 else None
 
 
 def _move(grant: BonusGrant, after: Status, verb: str, at: datetime, reason: str, actor: User | None) -> BonusGrant:

@@ -8,6 +8,7 @@ import pytest
 from loyalty_site.common.models import AuditEvent
 from players.models import Exclusion, Jurisdiction, JurisdictionPack, Protection
 from tests.factories import NOW, PlayerFactory
+from tests.wallet.activity import scenes
 from tests.wallet.factories import a_source, a_template, assert_books_balance, balance_of, bet, bonus, offer, staff, statuses
 from wallet import services
 from wallet.bonus.states import TRANSITIONS, Status
@@ -215,6 +216,24 @@ def test_pause_grant__market_allows_it__bets_do_not_count_until_it_goes_on(playe
     assert statuses(grant) == [("", "ACTIVE"), ("ACTIVE", "WAGERING"), ("WAGERING", "PAUSED"), ("PAUSED", "WAGERING")]
     with pytest.raises(GrantRefused, match="is wagering, not paused"):
         services.resume_grant(grant.pk, at=NOW, reason="again")
+
+
+@pytest.mark.parametrize(
+    ("required", "stake", "cash", "end", "released"),
+    [("10", "10", "100", "COMPLETED", 1000), ("100", "10", "0", "LOST", 0)],
+    ids=["the open round met the requirement", "the open round lost the rest"],
+)
+def test_resume_grant__a_round_ended_meanwhile__ends_the_grant(player, agent, required, stake, cash, end, released):
+    _market(player, pausing_allowed=True)
+    grant = bonus(player.pk, "10.00", required)
+    scenes.send(player.pk, "BET", stake, round_id="r", cash_before=cash)
+    services.pause_grant(grant.pk, at=NOW, reason="holiday", actor=agent)
+    scenes.send(player.pk, "ROUND_END", round_id="r")
+    assert _fresh(grant) == ["PAUSED"]
+    assert services.resume_grant(grant.pk, at=NOW, reason="back", actor=agent).status == end
+    grant.refresh_from_db()
+    assert grant.released == released
+    assert_books_balance()
 
 
 def test_pause_grant__market_says_nothing_or_no__is_refused(player):
