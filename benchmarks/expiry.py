@@ -1,10 +1,11 @@
-"""Expiring bonus grants: the sweep of `wallet.services` against one hand-written statement that writes the same rows.
+"""Expiring bonus grants and lots of points: the sweeps of `wallet.services` against one hand-written statement each.
 
     DATABASE_URL=... python benchmarks/expiry.py [--rows 200000] [--json]
 
-Works in a database of its own (`<name>_bench_expiry`, dropped afterwards) on the server of DATABASE_URL, with one open grant of each of
-`rows` players, filled through the bulk door. The floor closes all of them by one statement without locks, checks, queue or chunks. Both
-start from the same rows after VACUUM ANALYZE. Share = floor / sweep, seconds. Memory is the peak of the client process, before and after.
+Works in a database of its own (`<name>_bench_expiry`, dropped afterwards) on the server of DATABASE_URL, with one open grant and one lot
+of each of `rows` players, filled through the bulk door. A floor closes all of them by one statement without locks, checks, queue or
+chunks. Both start from the same rows after VACUUM ANALYZE. Share = floor / sweep, seconds. Memory is the peak of the client process,
+before and after.
 """
 
 import argparse
@@ -48,9 +49,28 @@ INSERT INTO wallet_grantevent (grant_id, from_status, to_status, cause, detail, 
 SELECT id, 'ACTIVE', 'EXPIRED', 'expired before the wagering was completed', '{}', entry_id, %(at)s FROM ending
 """
 
+LOTS_FLOOR = """
+WITH ending AS MATERIALIZED (
+    SELECT id, account_id, remaining, nextval('wallet_entry_id_seq') AS entry_id FROM wallet_lot
+    WHERE status = 'ACTIVE' AND expires_at <= %(at)s
+), posted AS (
+    INSERT INTO wallet_entry (id, account_id, house, amount, seq, balance_after, source_type, source_ref, source_sub, reason, occurred_at)
+    SELECT entry_id, account_id, 'expiry', -ending.remaining, account.version + 1, account.balance - ending.remaining, 'wallet.lot',
+           ending.id::text, 'expire', 'points ran out', %(at)s
+    FROM ending JOIN wallet_account AS account ON account.id = ending.account_id
+), lowered AS (
+    UPDATE wallet_account AS account SET balance = account.balance - ending.remaining, version = account.version + 1
+    FROM ending WHERE account.id = ending.account_id
+), used AS (
+    INSERT INTO wallet_lotuse (lot_id, entry_id, amount) SELECT id, entry_id, -remaining FROM ending
+)
+UPDATE wallet_lot AS lot SET status = 'EXPIRED', remaining = 0, closed_at = %(at)s FROM ending WHERE lot.id = ending.id
+"""
+
 
 @dataclass(frozen=True)
 class Figures:
+    what: str
     rows: int
     sweep_seconds: float
     floor_seconds: float
@@ -78,13 +98,16 @@ def drop_database(url: str, bench_url: str) -> None:
 
 
 def prepare(rows: int) -> None:
-    """Migrate, and give each of `rows` players a bonus that ends at ENDS_AT."""
+    """Migrate, and give each of `rows` players a bonus and some points that end at ENDS_AT."""
     from django.core.management import call_command
     from django.db import connection, transaction
 
+    from wallet.models import PointsPolicy
     from wallet.services import create_credit_stage, post_credit_stage
 
     call_command("migrate", verbosity=0)
+    # points end with the day: those of the first of March six days later
+    PointsPolicy.objects.filter(unit="RP").update(expiry="days", period=6)
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO players_player (external_id, username, first_name, last_name, email, country, currency, language, "
@@ -100,6 +123,12 @@ def prepare(rows: int) -> None:
                 "wagering_required, expires_at, eligible_games) SELECT id, id, 'BONUS', 'EUR', 1000 + id %% 977, 'bench', id::text, '', "
                 "'benchmark', 100, %s, '[]' FROM players_player AS player ORDER BY player.id OFFSET %s LIMIT %s",
                 [ENDS_AT, start, BATCH],
+            )
+            cursor.execute(
+                f"INSERT INTO {stage} (line_no, player_id, unit, currency, amount_minor, source_type, source_ref, source_sub, reason) "
+                "SELECT id, id, 'RP', '', 1000 + id %% 977, 'bench-points', id::text, '', 'benchmark' "
+                "FROM players_player AS player ORDER BY player.id OFFSET %s LIMIT %s",
+                [start, BATCH],
             )
             post_credit_stage(cursor, house="rewards", at=GIVEN_AT)
 
@@ -119,27 +148,36 @@ def megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def measure(rows: int) -> Figures:
+def measure(what: str, rows: int, floor_sql: str, sweep: Callable[[], int]) -> Figures:
     """The floor in a transaction that is rolled back, then the sweep on the same rows."""
     from django.db import connection, transaction
 
-    from wallet import services
-    from wallet.models import BonusGrant
-
     def floor() -> None:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(FLOOR, {"at": ENDS_AT})
+            cursor.execute(floor_sql, {"at": ENDS_AT})
             if cursor.rowcount != rows:
-                raise SystemExit(f"the floor closed {cursor.rowcount} grants instead of {rows}")
+                raise SystemExit(f"the floor closed {cursor.rowcount} {what} instead of {rows}")
             transaction.set_rollback(True)
 
+    swept: list[int] = []
     floor_seconds = timed(floor)
     before = megabytes()
-    sweep_seconds = timed(lambda: services.expire_bonuses(at=ENDS_AT, lower_id=0, upper_id=2**62))
-    if left := BonusGrant.objects.exclude(status="EXPIRED").count():
-        raise SystemExit(f"{left} grants are still open")
+    sweep_seconds = timed(lambda: swept.append(sweep()))
+    if swept != [rows]:
+        raise SystemExit(f"the sweep closed {swept[0]} {what} instead of {rows}")
+    return Figures(what, rows, sweep_seconds, floor_seconds, before, megabytes())
+
+
+def measure_both(rows: int) -> list[Figures]:
+    from wallet import services
+
+    everybody = {"at": ENDS_AT, "lower_id": 0, "upper_id": 2**62}
+    figures = [
+        measure("grants", rows, FLOOR, lambda: services.expire_bonuses(**everybody)),
+        measure("lots", rows, LOTS_FLOOR, lambda: services.expire_lots(**everybody)),
+    ]
     services.require_balanced(services.reconcile(0, 2**62))
-    return Figures(rows, sweep_seconds, floor_seconds, before, megabytes())
+    return figures
 
 
 def main() -> None:
@@ -156,18 +194,19 @@ def main() -> None:
     django.setup()
     try:
         prepare(options.rows)
-        figures = measure(options.rows)
+        figures = measure_both(options.rows)
     finally:
         from django.db import connections
 
         connections.close_all()
         drop_database(url, bench_url)
     if options.json:
-        print(json.dumps({**figures.__dict__, "share": figures.share}))
+        print(json.dumps([{**one.__dict__, "share": one.share} for one in figures]))
         return
-    seconds = f"sweep {figures.sweep_seconds:.2f} s, one statement {figures.floor_seconds:.2f} s"
-    print(f"{figures.rows} grants: {seconds}, share {figures.share:.0%}")
-    print(f"client memory: {figures.client_megabytes_before:.0f} MB before the sweep, {figures.client_megabytes_after:.0f} MB at its peak")
+    for one in figures:
+        seconds = f"sweep {one.sweep_seconds:.2f} s, one statement {one.floor_seconds:.2f} s"
+        memory = f"client memory {one.client_megabytes_before:.0f} MB before, {one.client_megabytes_after:.0f} MB at its peak"
+        print(f"{one.rows} {one.what}: {seconds}, share {one.share:.0%}; {memory}")
 
 
 if __name__ == "__main__":
