@@ -42,14 +42,22 @@ RETURNING id, player_id, unit, currency, balance, version, earned_total, owed
 
 _GRANT_COLUMNS = """g.id, g.player_id, g.product, g.currency, g.status, g.terms::text, g.principal, g.balance, g.locked, g.deposit,
     g.wagering_required, g.wagered, g.penalties, g.spins_left, g.open_bets, g.released, g.kept, g.activated_at, g.expires_at, g.queue_order,
-    g.account_id, g.source_type, g.source_ref, g.source_sub, (SELECT version FROM wallet_contributionversion)"""
+    made.house, g.account_id, g.source_type, g.source_ref, g.source_sub, made.reason, made.actor_id,
+    (SELECT version FROM wallet_contributionversion)"""
+_BEGUN = "CROSS JOIN (VALUES ('rewards', '', NULL::bigint)) AS made(house, reason, actor_id)"  # its credit is in the books
+# how a queued grant is credited when its turn comes was said when it was given, as in wallet.grants.queue
+_TO_BEGIN = """LEFT JOIN LATERAL (
+    SELECT coalesce(e.detail->>'house', 'rewards') AS house, coalesce(e.detail->>'reason', '') AS reason, e.actor_id
+    FROM wallet_grantevent AS e WHERE e.grant_id = g.id ORDER BY e.id LIMIT 1
+) AS made ON true"""
 GRANTS_SQL = f"""
-SELECT {_GRANT_COLUMNS} FROM wallet_bonusgrant AS g
+SELECT {_GRANT_COLUMNS} FROM wallet_bonusgrant AS g {_BEGUN}
 WHERE g.player_id = ANY((SELECT $1::bigint[])::bigint[]) AND g.status IN ('ACTIVE', 'WAGERING', 'PAUSED')
 UNION ALL
-SELECT {_GRANT_COLUMNS} FROM wallet_bonusgrant AS g WHERE g.player_id = ANY((SELECT $1::bigint[])::bigint[]) AND g.status = 'QUEUED'
+SELECT {_GRANT_COLUMNS} FROM wallet_bonusgrant AS g {_TO_BEGIN}
+WHERE g.player_id = ANY((SELECT $1::bigint[])::bigint[]) AND g.status = 'QUEUED'
 """
-_NAMED_GRANTS_SQL = f"SELECT {_GRANT_COLUMNS} FROM wallet_bonusgrant AS g WHERE g.id = ANY((SELECT $1::bigint[])::bigint[])"
+_NAMED_GRANTS_SQL = f"SELECT {_GRANT_COLUMNS} FROM wallet_bonusgrant AS g {_BEGUN} WHERE g.id = ANY((SELECT $1::bigint[])::bigint[])"
 
 _ASKED = (
     ("player_id", "bigint"), ("source", "text"), ("activity_id", "text"), ("kind", "text"), ("round_id", "text"), ("takes_back_id", "text"),
@@ -117,10 +125,13 @@ class AccountState:
 
 @dataclass(frozen=True, slots=True)
 class GrantRow:
-    """What of a stored grant the engine does not need, and the state it had when it was read."""
+    """What of a stored grant the engine does not need, and the state it had when it was read. `reason` and `maker_id`: of the credit
+    of a queued one, when its turn comes."""
 
     account_id: int
     source: tuple[str, str, str]
+    reason: str
+    maker_id: int | None
     before: tuple[Any, ...]
 
 
@@ -251,13 +262,13 @@ def _fill(chunk: Chunk, activities: Sequence[Activity], answers: list[list[tuple
 
 
 def _add_grants(chunk: Chunk, rows: list[tuple[Any, ...]]) -> Any:
-    for grant_id, player_id, product, currency, status, terms, *rest, account_id, type_, ref, sub, _ in rows:
+    for grant_id, player_id, product, currency, status, terms, *rest, account_id, type_, ref, sub, reason, maker_id, _ in rows:
         if player_id not in chunk.wallets:
             continue
         grant = Grant(grant_id, product, currency, Status(status), terms_of(terms), *rest)
         loaded = chunk.wallets[player_id]
         loaded.wallet.grants[grant_id] = grant
-        loaded.grant_rows[grant_id] = GrantRow(account_id, (type_, ref, sub), changing(grant))
+        loaded.grant_rows[grant_id] = GrantRow(account_id, (type_, ref, sub), reason, maker_id, changing(grant))
     return rows[0][-1] if rows else None
 
 

@@ -67,12 +67,13 @@ PARTS = {
     "entries": Part(
         _columns(
             "n bigint, account_id bigint, house text, amount bigint, seq bigint, balance_after bigint, source_type text, "
-            "source_ref text, source_sub text, reversal_n bigint, reversal_id bigint, reason text, occurred_at timestamptz"
+            "source_ref text, source_sub text, reversal_n bigint, reversal_id bigint, reason text, actor_id bigint, "
+            "occurred_at timestamptz"
         ),
         f"""INSERT INTO wallet_entry (id, account_id, house, amount, seq, balance_after, source_type, source_ref, source_sub,
-            reversal_of_id, reason, occurred_at)
+            reversal_of_id, reason, actor_id, occurred_at)
         SELECT {_ENTRY}[v.n], v.account_id, v.house, v.amount, v.seq, v.balance_after, v.source_type, v.source_ref, v.source_sub,
-            coalesce({_ENTRY}[v.reversal_n], v.reversal_id), v.reason, v.occurred_at
+            coalesce({_ENTRY}[v.reversal_n], v.reversal_id), v.reason, v.actor_id, v.occurred_at
         FROM {{rows}}""",
     ),
     "accounts": Part(

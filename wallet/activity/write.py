@@ -107,8 +107,10 @@ class _Rows:
             if posting.house == "debt" and posting.unit == "BONUS":
                 account.owed += posting.amount
             position = len(self.of["entries"]) + 1
+            actor_id = None
             if posting.credits_grant is not None:
-                source, reason = loaded.grant_rows[posting.credits_grant].source, "next in the queue"
+                row = loaded.grant_rows[posting.credits_grant]
+                source, reason, actor_id = row.source, row.reason, row.maker_id
             elif posting.closes_grant is not None:
                 source = (GRANT_SOURCE, str(posting.closes_grant), posting.sub)
                 reason = next((one.cause for one in outcome.transitions if one.grant_id == posting.closes_grant and one.after in FINAL), "")
@@ -120,7 +122,7 @@ class _Rows:
             self.of["entries"].append(
                 (
                     position, account.account_id, posting.house, posting.amount, account.version, account.balance, *source,
-                    reversed_n, reversed_id, reason, activity.received_at,
+                    reversed_n, reversed_id, reason, actor_id, activity.received_at,
                 )
             )  # fmt: skip
             self.of["movements"] += [(one.grant_id, position, one.pocket, one.amount) for one in posting.movements]

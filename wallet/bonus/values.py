@@ -90,6 +90,7 @@ class Grant:
     activated_at: datetime | None
     expires_at: datetime
     queue_order: int = 0
+    house: str = "rewards"  # what its money is credited against when it leaves the queue
 
     @property
     def money(self) -> int:

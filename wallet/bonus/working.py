@@ -141,9 +141,20 @@ class Work:
         grant.balance = credit
         if credit:
             self.outcome.postings.append(
-                Posting(grant.currency, credit, "rewards", "", (Movement(grant.grant_id, "balance", credit),), credits_grant=grant.grant_id)
+                Posting(
+                    grant.currency, credit, grant.house, "", (Movement(grant.grant_id, "balance", credit),), credits_grant=grant.grant_id
+                )
             )
-        self.move(grant, Status.ACTIVE, "next in the queue")
+        self.move(
+            grant,
+            Status.ACTIVE,
+            "next in the queue",
+            principal=str(credit),
+            deposit=str(grant.deposit),
+            required=format(grant.required.normalize(), "f"),
+            spins=str(grant.spins_left),
+            expires_at=grant.expires_at.isoformat(timespec="microseconds"),
+        )
         self.end_if_due([grant])
 
     def flag(self, kind: str, grant: Grant | None, **detail: str) -> None:

@@ -8,15 +8,17 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.factories import NOW, PlayerFactory
-from tests.wallet.factories import a_template, assert_books_balance, offer
+from tests.factories import NOW, PlayerFactory, UserFactory
+from tests.wallet.activity.scenes import send
+from tests.wallet.factories import a_source, a_template, assert_books_balance, bonus, offer
 from tests.wallet.grants.test_vectors import _play_to
 from wallet.bonus import engine
 from wallet.bonus.states import FINAL, Status
 from wallet.bonus.terms import Terms
 from wallet.bonus.values import Grant, Wallet
-from wallet.grants import closing, queue
-from wallet.models import BonusGrant, Entry, GrantMovement, PayoutInstruction
+from wallet.grants import closing, offers, queue
+from wallet.grants.templates import current_version, terms_of
+from wallet.models import Account, BonusGrant, Entry, GrantMovement, PayoutInstruction
 
 pytestmark = pytest.mark.django_db
 AT = NOW + timedelta(hours=1)
@@ -30,7 +32,14 @@ _grants = st.tuples(
     st.none() | st.decimals(min_value=0, max_value=12, places=2),  # cash-out cap
 )
 _waiting = st.lists(
-    st.tuples(st.integers(1, 900), st.sampled_from(["10", "0"]), st.sampled_from(["0.01", "5"]), st.integers(-1, 1)), max_size=3
+    st.tuples(
+        st.integers(1, 900),
+        st.sampled_from(["10", "0"]),
+        st.sampled_from(["0.01", "5"]),
+        st.integers(-1, 1),
+        st.sampled_from(["rewards", "game"]),
+    ),
+    max_size=3,
 )
 
 
@@ -44,6 +53,7 @@ def _as_the_engine_sees(player):
         wallet.grants[stored.pk] = Grant(
             grant_id=stored.pk,
             required=stored.wagering_required,
+            house=stored.events.earliest("id").detail["house"],
             status=Status(stored.status),
             terms=Terms.from_json(stored.terms),
             **{
@@ -72,9 +82,11 @@ def test_end__any_grant_and_queue_behind_it__postings_pay_outs_and_states_are_th
         with transaction.atomic():
             player = PlayerFactory()
             first = offer(player.pk, a_template(multiple=Decimal(1), sticky=sticky, cash_out_cap=cap), amount=Decimal(principal).scaleb(-2))
-            for amount, multiple, min_bet, place in waiting:
+            for amount, multiple, min_bet, place, house in waiting:
                 template = a_template(multiple=Decimal(multiple), min_bet=Decimal(min_bet))
-                queued = offer(player.pk, template, amount=Decimal(amount).scaleb(-2))
+                version = current_version(template.code)
+                draft = offers.Draft(player.pk, "EUR", terms_of(version, "EUR"), amount, a_source(), NOW, house=house, version=version)
+                queued = offers.make(draft, same=lambda _: True)
                 BonusGrant.objects.filter(pk=queued.pk).update(queue_order=place)
             if (left, locked) != (principal, 0):
                 _play_to(first, left, locked=locked)
@@ -104,10 +116,36 @@ def test_end__any_grant_and_queue_behind_it__postings_pay_outs_and_states_are_th
             assert [(one.grant_id, one.from_status, one.to_status, one.cause) for one in events] == [
                 (one.grant_id, one.before, one.after, one.cause) for one in outcome.transitions
             ]
-            last = events.filter(grant=first).get()
-            assert last.detail == next(one.detail for one in outcome.transitions if one.grant_id == first.pk)
+            assert [one.detail for one in events] == [one.detail for one in outcome.transitions]
             assert not GrantMovement.objects.filter(entry__isnull=True).exists()
             assert_books_balance()
             raise _Undo
     except _Undo:
         pass
+
+
+@pytest.mark.parametrize("given_by_staff", [False, True])
+def test_start__of_a_queued_grant__a_bet_and_a_decision_write_the_same(given_by_staff):
+    """The bet goes through the engine and its writing statement, the decision through the statements of the queue."""
+    actor = UserFactory() if given_by_staff else None
+    written = []
+    for by_bet in (True, False):
+        player = PlayerFactory()
+        first = bonus(player.pk, "10.00", "5")
+        queued = bonus(player.pk, "25.00", "40", house="game", reason="won the race", actor=actor)
+        assert queued.status == "QUEUED"
+        if by_bet:
+            send(player.pk, "BET", "5", occurred_at=AT, received_at=AT, ends_round=True)
+        else:
+            queue.end([first.pk], closing.COMPLETED, at=AT)
+        queued.refresh_from_db()
+        account = Account.objects.get(player=player, unit="BONUS")
+        credit = Entry.objects.filter(account=account, source_ref=queued.source_ref).values(
+            "house", "reason", "actor_id", "amount", "seq", "balance_after", "source_type", "source_sub", "occurred_at"
+        )
+        begun = queued.events.values("from_status", "to_status", "cause", "detail", "actor_id", "occurred_at").latest("id")
+        written.append((credit.get(), begun, queued.status, queued.balance, queued.expires_at, account.earned_total))
+    assert written[0] == written[1]
+    credit = written[0][0]
+    assert (credit["house"], credit["reason"], credit["actor_id"]) == ("game", "won the race", actor.pk if actor else None)
+    assert_books_balance()
