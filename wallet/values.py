@@ -11,6 +11,7 @@ from .models import MONEY_UNITS, Unit
 # far above any real amount, far below what a bigint sum could overflow on
 MAX_AMOUNT_MINOR = 10**15
 
+PLATFORM_SOURCE = "platform"  # grants of the operator's own bonus engine, which pays them out itself
 GRANT_SOURCE = "wallet.grant"  # postings that the wallet itself causes when it closes a grant
 ADJUSTMENT_SOURCE = "wallet.adjustment"
 

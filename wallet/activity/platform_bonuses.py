@@ -1,5 +1,6 @@
 """Bonuses that the operator's own engine runs, as far as its BONUS events tell: kept as grants, so that wagering, books and history are
-in one place. The platform decides about them and pays them out itself; here each of its changes has one effect."""
+in one place. The platform decides about them and pays them out itself, so whatever completes one here writes its pay-out as delivered; each
+of the platform's changes has one effect."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,11 +18,10 @@ from wallet.grants.closing import Closing
 from wallet.grants.offers import Draft, make, stored_grant
 from wallet.grants.reversal import reverse_grant
 from wallet.locks import lock_bonus_of_players
-from wallet.models import BonusGrant, PayoutInstruction
-from wallet.values import MAX_AMOUNT_MINOR, Source
+from wallet.models import BonusGrant
+from wallet.values import MAX_AMOUNT_MINOR, PLATFORM_SOURCE, Source
 
 from .contract import BonusReport
-from .write import PLATFORM_SOURCE
 
 # The platform ends its bonuses itself and says so; this end only keeps one that it forgot from staying open for ever.
 _KEPT_FOR = timedelta(days=5 * 365)
@@ -70,8 +70,6 @@ def receive_bonus(report: BonusReport, *, at: datetime) -> BonusAnswer:
             grant = _created(report, grant, source, at)
         elif report.status in _ENDS:
             grant = _ended(report, grant, source, at)
-        if grant is not None:
-            _paid_by_the_platform(grant, report.user_bonus_id, at)
     return BonusAnswer(
         report.user_bonus_id, grant.pk if grant else None, grant.status if grant else "", bool(grant and grant.status != before)
     )
@@ -146,10 +144,3 @@ def _check_amount(report: BonusReport) -> None:
         raise InvalidPosting(f"amount: must lie between 0 and {MAX_AMOUNT_MINOR} minor units")
     if not 0 <= report.required < 10**14 or report.required != report.required.quantize(SIX_PLACES):
         raise InvalidPosting("required_wagering_amount: must lie between 0 and 10^14, with at most six decimal places")
-
-
-def _paid_by_the_platform(grant: BonusGrant, user_bonus_id: str, at: datetime) -> None:
-    """What such a bonus releases was paid by the platform's own engine: nothing may be sent to it for payment again."""
-    PayoutInstruction.objects.filter(grant=grant, status=PayoutInstruction.Status.PENDING).update(
-        status=PayoutInstruction.Status.DELIVERED, delivered_at=at, platform_ref=f"user bonus {user_bonus_id}"[:120]
-    )

@@ -11,7 +11,7 @@ from typing import Any
 from wallet.bonus.states import FINAL, OPEN, Status
 from wallet.bonus.values import Flag, Grant, Kind, Outcome, Posting, Recorded
 from wallet.models import EARNING_HOUSES
-from wallet.values import GRANT_SOURCE
+from wallet.values import GRANT_SOURCE, PLATFORM_SOURCE
 
 from .answers import amount_of
 from .load import Chunk, Key, Loaded
@@ -19,7 +19,6 @@ from .sql import instants, numbers, run, texts
 from .statement import PARTS, arrays, statement
 
 WAGER_SOURCE = "wager"
-PLATFORM_SOURCE = "platform"  # grants of the operator's own bonus engine
 
 # One product has one open grant (a partial unique index, checked row by row): what closes goes before what begins.
 _CLOSE_FIRST_SQL = """

@@ -15,7 +15,7 @@ from ..bonus.closing import BREAKAGE_SUB, HOUSE_OF_END, SUB_OF_END
 from ..bonus.states import Status
 from ..locks import lock_bonus_of_grants
 from ..models import House
-from ..values import GRANT_SOURCE
+from ..values import GRANT_SOURCE, PLATFORM_SOURCE
 
 # A grant whose time is up. An open one waits for the rounds that were begun in time, but no longer than its grace.
 DUE = """expires_at <= %(at)s::timestamptz AND (
@@ -34,6 +34,8 @@ _RELEASED = """least(
 _CLOSE_SQL = f"""
 WITH ending AS MATERIALIZED (
     SELECT id, account_id, player_id, currency, balance, locked, status, expires_at, released AS paid_before, kept AS kept_before,
+           -- a bonus of the platform's own engine is paid out by that engine
+           CASE WHEN source_type = %(platform)s THEN left('user bonus ' || source_ref, 120) ELSE '' END AS paid_as,
            CASE WHEN %(releases)s::boolean THEN {_RELEASED} ELSE 0 END AS released
     FROM wallet_bonusgrant
     WHERE id = ANY(%(ids)s::bigint[]) AND status = ANY(%(sources)s::text[]) AND (NOT %(only_due)s::boolean OR ({DUE}))
@@ -77,9 +79,10 @@ WITH ending AS MATERIALIZED (
     FROM ending WHERE g.id = ending.id
 ), paid AS (
     INSERT INTO wallet_payoutinstruction (key, player_id, grant_id, entry_id, currency, amount, status, attempts, next_attempt_at,
-                                          last_error, created_at, platform_ref)
+                                          last_error, created_at, delivered_at, platform_ref)
     SELECT 'grant-' || ending.id || '-' || taken.sub, ending.player_id, ending.id, taken.entry_id, ending.currency, taken.amount,
-           'PENDING', 0, %(at)s::timestamptz, '', %(at)s::timestamptz, ''
+           CASE WHEN paid_as = '' THEN 'PENDING' ELSE 'DELIVERED' END, 0, %(at)s::timestamptz, '', %(at)s::timestamptz,
+           CASE WHEN paid_as <> '' THEN %(at)s::timestamptz END, paid_as
     FROM taken JOIN ending ON ending.id = taken.grant_id WHERE %(releases)s::boolean AND taken.number = 1
 ), told AS (
     INSERT INTO wallet_grantevent (grant_id, from_status, to_status, cause, detail, entry_id, actor_id, occurred_at)
@@ -157,6 +160,7 @@ def close_grants(
                     "cause": closing.cause[:300],
                     "detail": json.dumps(closing.detail),
                     "source_type": GRANT_SOURCE,
+                    "platform": PLATFORM_SOURCE,
                     "actor": actor_id,
                 },
             )

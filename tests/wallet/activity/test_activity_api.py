@@ -12,6 +12,7 @@ from tests.api_client import KeyedClient
 from tests.factories import PlayerFactory
 from tests.wallet.activity.scenes import grant
 from tests.wallet.factories import assert_books_balance
+from wallet import services
 from wallet.activity.contract import grant_event_view
 from wallet.models import BonusGrant, GrantEvent, PayoutInstruction, WagerCount, WagerEvent
 
@@ -153,6 +154,20 @@ def test_platform_bonus__wagered_here__is_not_sent_for_payment(api, player):
     api.post("/wallet/events/bonus", {"items": [platform_bonus(required_wagering_amount="5")]})
     api.post("/wallet/events", {"items": [event("BET", "5", "a", ends_round=True)]})
     assert (BonusGrant.objects.get().status, PayoutInstruction.objects.get().status) == ("COMPLETED", "DELIVERED")
+
+
+def test_platform_bonus__queued_and_begun_by_another_service__is_not_sent_for_payment(api, player):
+    """Nothing to wager: it ends in the moment it begins, by the statements that close, without a BONUS event of its own."""
+    api.post("/wallet/events/bonus", {"items": [platform_bonus()]})
+    api.post("/wallet/events/bonus", {"items": [platform_bonus(user_bonus_id="ub-2", required_wagering_amount="0")]})
+    first, queued = BonusGrant.objects.order_by("id")
+    assert (queued.status, PayoutInstruction.objects.count()) == ("QUEUED", 0)
+    services.surrender_grant(first.pk, at=utc_now(), reason="no thanks")
+    queued.refresh_from_db()
+    paid = PayoutInstruction.objects.get()
+    assert (queued.status, paid.grant_id, paid.status, paid.platform_ref) == ("COMPLETED", queued.pk, "DELIVERED", "user bonus ub-2")
+    assert paid.delivered_at is not None
+    assert_books_balance()
 
 
 def test_grant_event_view__has_the_fields_of_the_contract(player):
