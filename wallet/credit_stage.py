@@ -111,6 +111,7 @@ FROM (
            account.id AS account_id, account.version, account.balance,
            posted.id IS NULL AND row_number() OVER same_source = 1 AS fresh,
            (posted.id IS NOT NULL AND (posted.account_id <> account.id OR posted.amount <> stage.amount_minor OR posted.house <> %(house)s))
+           OR made.id IS NOT NULL
            OR first_value(account.id) OVER same_source <> account.id
            OR first_value(stage.amount_minor) OVER same_source <> stage.amount_minor AS conflict
     FROM {STAGE} AS stage
@@ -122,6 +123,10 @@ FROM (
         SELECT id, account_id, amount, house FROM wallet_entry
         WHERE source_ref = stage.source_ref AND source_type = stage.source_type AND source_sub = coalesce(stage.source_sub, '') LIMIT 1
     ) AS posted ON true
+    LEFT JOIN LATERAL (
+        SELECT id FROM wallet_bonusgrant
+        WHERE source_ref = stage.source_ref AND source_type = stage.source_type AND source_sub = coalesce(stage.source_sub, '') LIMIT 1
+    ) AS made ON true
     WHERE stage.unit <> 'BONUS'
     WINDOW same_source AS (PARTITION BY stage.source_ref, stage.source_type, coalesce(stage.source_sub, '') ORDER BY stage.line_no)
 ) AS known

@@ -1,7 +1,8 @@
 """Posting: the only code that writes ledger entries one at a time. Private to the wallet; other layers call `wallet.services`.
 
 A posting is ONE statement: a conditional UPDATE of the account (never below zero, never for a source seen before) whose result
-feeds the INSERT of the entry. The account's row lock serialises postings of one account; different accounts never meet.
+feeds the INSERT of the entry. A source that a bonus grant has is the grant's own: it is posted before the grant is stored, or when its
+turn comes. The account's row lock serialises postings of one account; different accounts never meet.
 The unique source decides between two equal requests that race: the loser finds the winner's entry and returns it.
 
 A credit of points makes its lot by the same statement. When the lot ends was reckoned by the caller from a points policy that it may
@@ -16,7 +17,7 @@ import psycopg
 from django.db import IntegrityError, connection, transaction
 
 from .errors import CannotReverse, IdempotencyConflict, InsufficientFunds, UnknownPlayer, WalletError
-from .models import EARNING_HOUSES, Account, Entry, House
+from .models import EARNING_HOUSES, Account, BonusGrant, Entry, House
 from .values import Source, account_label, shown
 
 POST_SQL = """
@@ -28,6 +29,9 @@ WITH moved AS (
       AND balance + %(amount)s::bigint >= 0
       AND NOT EXISTS (
           SELECT FROM wallet_entry
+          WHERE source_ref = %(ref)s::text AND source_type = %(type)s::text AND source_sub = %(sub)s::text)
+      AND NOT EXISTS (
+          SELECT FROM wallet_bonusgrant
           WHERE source_ref = %(ref)s::text AND source_type = %(type)s::text AND source_sub = %(sub)s::text)
       AND (NOT %(lot)s::boolean OR (owed = 0 OR %(may_owe)s::boolean) AND EXISTS (
           SELECT FROM wallet_pointspolicy
@@ -112,6 +116,7 @@ def post(posting: Posting) -> tuple[Entry, bool]:
             return _entry(posting, row), True
         if (existing := find(posting.source)) is not None:
             return _same_or_conflict(existing, posting), False
+        refuse_source_of_grant(posting.source)
         if posting.lot is not None:
             _check_lot(posting, posting.lot)
         if not _create_account(posting):
@@ -122,6 +127,13 @@ def post(posting: Posting) -> tuple[Entry, bool]:
 def find(source: Source) -> Entry | None:
     """The entry that this source made, with its account."""
     return Entry.objects.select_related("account").filter(source_ref=source.ref, source_type=source.type, source_sub=source.sub).first()
+
+
+def refuse_source_of_grant(source: Source) -> None:
+    """Raise IdempotencyConflict when a bonus grant has this source: an offered or queued one is credited with it later."""
+    grants = BonusGrant.objects.filter(source_ref=source.ref, source_type=source.type, source_sub=source.sub)
+    if (grant_id := grants.values_list("pk", flat=True).first()) is not None:
+        raise IdempotencyConflict(f"source {source} already made bonus grant {grant_id}. Use a new source for a new posting.")
 
 
 def _parameters(posting: Posting) -> dict[str, Any]:

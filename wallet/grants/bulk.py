@@ -81,7 +81,7 @@ FROM (
                            CASE WHEN made.id IS NOT NULL THEN made.account_id <> account.id
                                     OR (made.template_version_id IS NULL) <> (stage.template_code IS NULL)
                                     OR made.template_version_id IS NULL AND made.principal <> stage.amount_minor
-                                ELSE posted.id IS NOT NULL END
+                                ELSE posted.id IS NOT NULL OR waits.id IS NOT NULL END
                            OR first_value(account.id) OVER same_source <> account.id
                            OR first_value(stage.amount_minor) OVER same_source <> stage.amount_minor AS conflict
                     FROM {{stage}} AS stage
@@ -95,6 +95,10 @@ FROM (
                         SELECT id FROM wallet_entry WHERE source_ref = stage.source_ref AND source_type = stage.source_type
                         AND source_sub = coalesce(stage.source_sub, '') LIMIT 1
                     ) AS posted ON true
+                    LEFT JOIN LATERAL (
+                        SELECT id FROM wallet_lot WHERE source_ref = stage.source_ref AND source_type = stage.source_type
+                        AND source_sub = coalesce(stage.source_sub, '') LIMIT 1
+                    ) AS waits ON true
                     LEFT JOIN LATERAL (
                         SELECT id, account_id, principal, template_version_id FROM wallet_bonusgrant
                         WHERE source_ref = stage.source_ref AND source_type = stage.source_type

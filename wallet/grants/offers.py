@@ -22,7 +22,7 @@ from ..bonus.terms import Terms
 from ..bonus.weights import SIX_PLACES
 from ..errors import GrantRefused, IdempotencyConflict, UnknownPlayer
 from ..locks import lock_bonus_wallet
-from ..models import OPEN_STATUSES, Account, BonusGrant, BonusTemplateVersion, Entry, GrantEvent, GrantMovement, House, Unit
+from ..models import OPEN_STATUSES, Account, BonusGrant, BonusTemplateVersion, Entry, GrantEvent, GrantMovement, House, Lot, Unit
 from ..values import MAX_AMOUNT_MINOR, Source, positive_minor, shown
 from . import queue
 from .queue import ACT_PERMISSION, locked_grant, queue_days, require_permission
@@ -160,7 +160,7 @@ def _make(draft: Draft, same: Callable[[BonusGrant], bool]) -> BonusGrant:
         if (stored.player_id, stored.currency) != (draft.player_id, draft.currency) or not same(stored):
             raise IdempotencyConflict(f"source {draft.source} already made bonus grant {stored.pk} with other content; use a new source")
         return stored
-    if ledger.find(draft.source) is not None:
+    if ledger.find(draft.source) is not None or _is_of_points(draft.source):
         raise IdempotencyConflict(f"source {draft.source} was already posted, but not as a bonus; use a new source")
     grant = _grant(draft, account)
     if draft.offered_until is not None:
@@ -225,6 +225,11 @@ def _begin(grant: BonusGrant, draft: Draft) -> BonusGrant:
 def is_free(player_id: int, product: str) -> bool:
     """Whether nothing of the product is open or waits: who comes later never overtakes the queue."""
     return not BonusGrant.objects.filter(player_id=player_id, product=product, status__in=[*OPEN_STATUSES, Status.QUEUED]).exists()
+
+
+def _is_of_points(source: Source) -> bool:
+    """Whether points that wait, or were cancelled while they waited, have this source: they have no entry."""
+    return Lot.objects.filter(source_ref=source.ref, source_type=source.type, source_sub=source.sub).exists()
 
 
 def stored_grant(source: Source) -> BonusGrant | None:

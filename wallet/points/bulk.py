@@ -25,13 +25,15 @@ SELECT place, line_no, account_id, player_id, unit, amount_minor, source_type, s
        known_lot IS NULL AND posted IS NULL AND row_number() OVER same_source = 1 AS fresh,
        (known_lot IS NOT NULL AND (lot_account <> account_id OR lot_qty <> amount_minor OR lot_house <> %(house)s))
        OR (posted IS NOT NULL AND (posted_account <> account_id OR posted_amount <> amount_minor OR posted_house <> %(house)s))
+       OR made IS NOT NULL
        OR first_value(account_id) OVER same_source <> account_id
        OR first_value(amount_minor) OVER same_source <> amount_minor AS conflict
 FROM (
     SELECT stage.ctid AS place, stage.line_no, account.id AS account_id, stage.player_id, stage.unit, stage.amount_minor,
            stage.source_type, stage.source_ref, coalesce(stage.source_sub, '') AS source_sub,
            lot.id AS known_lot, lot.account_id AS lot_account, lot.qty AS lot_qty, lot.house AS lot_house,
-           entry.id AS posted, entry.account_id AS posted_account, entry.amount AS posted_amount, entry.house AS posted_house
+           entry.id AS posted, entry.account_id AS posted_account, entry.amount AS posted_amount, entry.house AS posted_house,
+           made.id AS made
     FROM {{stage}} AS stage
     CROSS JOIN LATERAL (
         SELECT id FROM wallet_account WHERE player_id = stage.player_id AND unit = stage.unit AND currency = '' LIMIT 1
@@ -45,6 +47,10 @@ FROM (
         SELECT id, account_id, amount, house FROM wallet_entry
         WHERE source_ref = stage.source_ref AND source_type = stage.source_type AND source_sub = coalesce(stage.source_sub, '') LIMIT 1
     ) AS entry ON true
+    LEFT JOIN LATERAL (
+        SELECT id FROM wallet_bonusgrant
+        WHERE source_ref = stage.source_ref AND source_type = stage.source_type AND source_sub = coalesce(stage.source_sub, '') LIMIT 1
+    ) AS made ON true
     WHERE stage.unit IN ('LP', 'RP', 'TICKET') AND (lot.id IS NOT NULL OR stage.unit = ANY(%(waiting)s::text[]))
 ) AS line
 WINDOW same_source AS (PARTITION BY source_ref, source_type, source_sub ORDER BY line_no)

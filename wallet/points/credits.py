@@ -81,6 +81,7 @@ def add_pending(posting: ledger.Posting, available_at: datetime | None) -> Entry
         raise InvalidPosting(f"pending_until {available_at:%Y-%m-%d %H:%M} UTC must lie after the posting; leave it out for points of now")
     if (entry := ledger.find(posting.source)) is not None:
         return _same_entry(entry, posting)
+    ledger.refuse_source_of_grant(posting.source)
     account = _account(posting)
     source = posting.source
     try:
