@@ -69,17 +69,21 @@ def test_post__source_of_a_grant_without_entry__refused_and_the_grant_begins_lat
     assert_books_balance()
 
 
-@pytest.mark.parametrize("bulk", [False, True])
+@pytest.mark.parametrize(
+    "give",
+    [
+        lambda player_id: bonus(player_id, "5.00", ref="taken"),
+        lambda player_id: post_lines([line(1, player_id, 500, unit="BONUS", source_type="test", ref="taken")]),
+    ],
+    ids=["single", "bulk"],
+)
 @pytest.mark.parametrize("cancelled", [False, True])
-def test_bonus__source_of_points_that_wait__refused(player, bulk, cancelled):
+def test_bonus__source_of_points_that_wait__refused(player, give, cancelled):
     _points(player.pk, pending_until=TOMORROW)
     if cancelled:
         services.cancel_pending(source=TAKEN, at=NOW, reason="taken back")
     with pytest.raises(IdempotencyConflict, match="taken"):
-        if bulk:
-            post_lines([line(1, player.pk, 500, unit="BONUS", source_type="test", ref="taken")])
-        else:
-            bonus(player.pk, "5.00", ref="taken")
+        give(player.pk)
     assert not player.bonus_grants.exists()
 
 
