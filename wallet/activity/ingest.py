@@ -116,7 +116,7 @@ def ingest_file(path: Path, *, at: datetime) -> IngestReport:
 
 
 class IngestFailed(RuntimeError):
-    """Chunks that could not be worked. What was done stays done; the run can be run again, or the file."""
+    """Chunks that could not be worked. What was done stays done; the file can be run again."""
 
 
 def ingest(rows: Iterable[Activity | dict[str, Any] | RowFault], *, at: datetime) -> IngestReport:
