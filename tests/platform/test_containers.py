@@ -63,7 +63,14 @@ def test_compose__secrets__come_from_the_environment_and_are_required(compose: d
         assert "DJANGO_DEBUG" not in env
     text = (ROOT / "docker-compose.yml").read_text()
     for secret in re.findall(r"\$\{(\w*(?:SECRET|PASSWORD)\w*)(.{0,2})", text):
-        assert secret[1] == ":?", f"{secret[0]} has no default and must be given"
+        # signs what is sent to the operator's platform; the settings refuse that address without it
+        expected = ":-" if secret[0] == "LOYALTY_PLATFORM_SECRET" else ":?"
+        assert secret[1] == expected, f"{secret[0]} has no default and must be given"
+
+
+def test_compose__worker__can_reach_the_operators_platform_and_nothing_reaches_it(compose: dict[str, Any]) -> None:
+    assert set(compose["services"]["worker"]["networks"]) == {"inside", "outside"}
+    assert "ports" not in compose["services"]["worker"]
 
 
 def test_compose__only_web__is_reachable_and_only_locally(compose: dict[str, Any]) -> None:

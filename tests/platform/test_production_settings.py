@@ -69,6 +69,11 @@ def test_production__complete_settings__load_and_are_strict() -> None:
         ({"DJANGO_ALLOWED_HOSTS": "backoffice.example.com,*"}, "DJANGO_ALLOWED_HOSTS must list the host names"),
         ({"DATABASE_URL": None}, "DATABASE_URL is not set"),
         ({"DATABASE_URL": "sqlite:///db.sqlite3"}, "DATABASE_URL must name a PostgreSQL database"),
+        ({"LOYALTY_PLATFORM_PAYOUT_URL": "https://platform.example.invalid/"}, "LOYALTY_PLATFORM_SECRET must have 32 characters"),
+        (
+            {"LOYALTY_PLATFORM_PAYOUT_URL": "http://platform.example.invalid/", "LOYALTY_PLATFORM_SECRET": "s" * 32},
+            "LOYALTY_PLATFORM_PAYOUT_URL must be an https:// address",
+        ),
         ({"LOYALTY_ENV": "staging"}, "LOYALTY_ENV is 'staging'; use production, demo or test"),
     ],
 )
