@@ -106,23 +106,21 @@ def _line(tier: Tier | None, groups: list[dict[str, Any]]) -> Line:
 
 
 def _tiles(now: datetime) -> list[Tile]:
-    grace = PlayerTier.objects.filter(grace_until__isnull=False)
-    held = PlayerTier.objects.filter(override_until__isnull=False)
+    grace, held, waiting = Q(grace_until__isnull=False), Q(override_until__isnull=False), Q(waiting_since__isnull=False)
+    # one pass over what the three partial indexes hold
+    watched = PlayerTier.objects.filter(grace | held | waiting).aggregate(
+        grace=Count("player_id", filter=grace),
+        keeps=Count("player_id", filter=grace & Q(outcome=Outcome.KEEPS)),
+        held=Count("player_id", filter=held),
+        ending=Count("player_id", filter=held & Q(override_until__lte=now + _SOON)),
+        waiting=Count("player_id", filter=waiting),
+    )
+    uncleared = without_clearance(now).aggregate(players=Count("player_id"))["players"]
     return [
-        Tile("In grace", grace.count(), list_url(watch="grace"), f"{grace.filter(outcome=Outcome.KEEPS).count():,} keep at their pace"),
-        Tile(
-            "Overrides",
-            held.count(),
-            list_url(watch="override"),
-            f"{held.filter(override_until__lte=now + _SOON).count():,} end in 30 days",
-        ),
-        Tile(
-            "Wait for clearance",
-            PlayerTier.objects.filter(waiting_since__isnull=False).count(),
-            list_url(watch="waiting"),
-            "have the points of a VIP tier",
-        ),
-        Tile("VIP without clearance", without_clearance(now).count(), list_url(watch="uncleared"), "re-check due, or never cleared"),
+        Tile("In grace", watched["grace"], list_url(watch="grace"), f"{watched['keeps']:,} keep at their pace"),
+        Tile("Overrides", watched["held"], list_url(watch="override"), f"{watched['ending']:,} end in 30 days"),
+        Tile("Wait for clearance", watched["waiting"], list_url(watch="waiting"), "have the points of a VIP tier"),
+        Tile("VIP without clearance", uncleared, list_url(watch="uncleared"), "re-check due, or never cleared"),
     ]
 
 
