@@ -35,7 +35,7 @@ from .grants.voids import approve_void, reject_void, request_void
 from .models import House, Unit
 from .payouts import DeliveryReport, UnknownPayout, confirm_payout, deliver_due, retry_payout
 from .points.activation import activate_lots, cancel_pending, release_pending
-from .points.catalogue import adjust_stock
+from .points.catalogue import adjust_stock, lift_stock_limit
 from .points.expiry import expire_lots
 from .points.liability import liability_report
 from .points.redemptions import cancel_redemption, fulfil_redemption, redeem
@@ -97,6 +97,7 @@ __all__ = [
     "forfeit_preview",
     "fulfil_redemption",
     "liability_report",
+    "lift_stock_limit",
     "move_in_queue",
     "needs_deposit",
     "offer_bonus",

@@ -159,7 +159,7 @@ class CatalogueItemAdmin(SimpleHistoryAdmin, BackOfficeAdmin):
         **{name: "typeof kind === 'undefined' || kind == 'bonus'" for name in _ONLY_BONUS},
         "tickets": "typeof kind === 'undefined' || kind == 'tickets'",
     }
-    actions_detail = ("change_stock",)
+    actions_detail = ("change_stock", "lift_limit")
 
     class Media:
         css = {"all": ["wallet/admin.css"]}
@@ -203,6 +203,12 @@ class CatalogueItemAdmin(SimpleHistoryAdmin, BackOfficeAdmin):
         names = [name for name in CatalogueItemForm.Meta.fields if name not in ("code", "kind", "stock")]
         obj.save(update_fields=[*names, "price"])
 
+    def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
+        """Only a limit that is there can be lifted."""
+        limited = CatalogueItem.objects.filter(pk=object_id, stock__isnull=False).exists()
+        found = super().get_actions_detail(request, object_id)
+        return found if limited else [one for one in found if getattr(one.method, "__name__", "") != "lift_limit"]
+
     @action(
         description="Change the stock",
         permissions=[STOCK_PERMISSION],
@@ -218,6 +224,20 @@ class CatalogueItemAdmin(SimpleHistoryAdmin, BackOfficeAdmin):
                 int(object_id), change=data["change"], reason=data["reason"], actor=acting_user(request), at=utc_now()
             ),
             success=lambda item: f"{item.stock:,} pieces are in stock.",
+        )
+        return back_to(request, reverse("admin:wallet_catalogueitem_change", args=[object_id]))
+
+    @action(
+        description="Lift the limit",
+        permissions=[STOCK_PERMISSION],
+        icon="all_inclusive",
+        dialog=reason_dialog("Lift the limit", "The item can then be had without counting pieces.", submit="Lift the limit"),
+    )
+    def lift_limit(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        run_call(
+            request,
+            lambda: services.lift_stock_limit(int(object_id), reason=form.cleaned_data["reason"], actor=acting_user(request), at=utc_now()),
+            success=lambda item: f"{item.name} has no limit now.",
         )
         return back_to(request, reverse("admin:wallet_catalogueitem_change", args=[object_id]))
 

@@ -170,9 +170,7 @@ def adjust_stock(item_id: int, *, change: int, reason: str, actor: User, at: dat
     Raises RedemptionRefused: no permission, no reason, nothing to change, or less than nothing would be left.
     """
     at = require_utc(at)
-    require_permission(actor, STOCK_PERMISSION, "change the catalogue")
-    if not reason.strip():
-        raise RedemptionRefused("give a reason: where the pieces came from or went", code="no-reason")
+    _may_change_stock(actor, reason)
     if change == 0:
         raise RedemptionRefused("the change is 0; say how many pieces came or went", code="no-change")
     with transaction.atomic():
@@ -180,11 +178,38 @@ def adjust_stock(item_id: int, *, change: int, reason: str, actor: User, at: dat
         before, after = item.stock, (item.stock or 0) + change
         if after < 0:
             raise RedemptionRefused(f"{item.stock or 0} of {item.name} are left; {-change} cannot be taken away", code="out-of-stock")
-        item.stock = after
-        item._change_reason = reason.strip()[:100]  # type: ignore[attr-defined] # read by the history
-        item.save(update_fields=["stock"])
+        _write_stock(item, after, reason)
         audit.record("wallet.stock_adjusted", item, at=at, actor=actor, before={"stock": before}, after={"stock": after}, reason=reason)
     return item
+
+
+def lift_stock_limit(item_id: int, *, reason: str, actor: User, at: datetime) -> CatalogueItem:
+    """Offer an item without a limit from now on; what was left is in the audit trail.
+
+    Raises RedemptionRefused: no permission, no reason, or the item has no limit.
+    """
+    at = require_utc(at)
+    _may_change_stock(actor, reason)
+    with transaction.atomic():
+        item = CatalogueItem.objects.select_for_update().get(pk=item_id)
+        before = item.stock
+        if before is None:
+            raise RedemptionRefused(f"{item.name} has no limit already", code="no-change")
+        _write_stock(item, None, reason)
+        audit.record("wallet.stock_limit_lifted", item, at=at, actor=actor, before={"stock": before}, after={"stock": None}, reason=reason)
+    return item
+
+
+def _may_change_stock(actor: User, reason: str) -> None:
+    require_permission(actor, STOCK_PERMISSION, "change the catalogue")
+    if not reason.strip():
+        raise RedemptionRefused("give a reason: where the pieces came from or went", code="no-reason")
+
+
+def _write_stock(item: CatalogueItem, stock: int | None, reason: str) -> None:
+    item.stock = stock
+    item._change_reason = reason.strip()[:100]  # type: ignore[attr-defined] # read by the history
+    item.save(update_fields=["stock"])
 
 
 def require_permission(actor: User, permission: str, what: str) -> None:

@@ -328,7 +328,25 @@ def test_stock__below_nothing__without_permission__without_change__are_refused()
         with pytest.raises(RedemptionRefused) as caught:
             services.adjust_stock(item.pk, change=change, reason=reason, actor=actor, at=NOW)
         assert caught.value.code == code
+        if change == 1:
+            with pytest.raises(RedemptionRefused) as caught:
+                services.lift_stock_limit(item.pk, reason=reason, actor=actor, at=NOW)
+            assert caught.value.code == code
     assert CatalogueItem.objects.get().stock == 3
+
+
+def test_stock__limit_lifted__more_than_was_left_can_be_had_and_a_cancelled_purchase_sets_none() -> None:
+    item, clerk, player = goods(price=100, stock=1), staff("change_catalogueitem", *CLERK), a_buyer()
+    services.lift_stock_limit(item.pk, reason="made to order", actor=clerk, at=NOW)
+    item.refresh_from_db()
+    event = AuditEvent.objects.get(action="wallet.stock_limit_lifted")
+    assert (item.stock, event.before, event.after, event.reason) == (None, {"stock": 1}, {"stock": None}, "made to order")
+    assert item.history.first().history_change_reason == "made to order"
+    services.cancel_redemption(buy(player, item, 5).pk, reason="not wanted", actor=clerk, at=NOW)
+    item.refresh_from_db()
+    assert item.stock is None
+    with pytest.raises(RedemptionRefused, match="no limit already"):
+        services.lift_stock_limit(item.pk, reason="again", actor=clerk, at=NOW)
 
 
 # races
@@ -348,21 +366,22 @@ def test_race__eight_players_want_the_last_item__one_gets_it() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_race__control_without_the_lock__sells_the_last_item_more_than_once() -> None:
-    item = goods(stock=1)
-    players = [a_buyer() for _ in range(4)]
-    everyone_has_looked = threading.Barrier(4)
+def test_race__control_without_the_lock__both_are_sold_the_last_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real purchase without its lock: both find one piece left, and only the database's check of the stock refuses the second."""
+    item, players = goods(stock=1), [a_buyer() for _ in range(2)]
+    both_have_looked, look = threading.Barrier(2), redemptions.refusal
 
-    def naive(player: Player) -> str:
-        found = CatalogueItem.objects.get(pk=item.pk)
-        assert found.stock == 1
-        everyone_has_looked.wait()
-        services.spend(
-            player_id=player.pk, unit="RP", currency="", amount=Decimal(100), source=Source("naive", str(player.pk)), at=NOW, reason="mug"
-        )
-        return "sold"
+    def look_together(*args: Any) -> Any:
+        why = look(*args)
+        both_have_looked.wait(timeout=20)
+        return why
 
-    assert kinds(at_once([lambda player=player: naive(player) for player in players])) == {"str": 4}
+    monkeypatch.setattr(QuerySet, "select_for_update", lambda found, **_: found)
+    monkeypatch.setattr(redemptions, "refusal", look_together)
+    results = at_once([lambda player=player: buy(player, item, ref=f"r{player.pk}") for player in players])
+    assert kinds(results) == {"Redemption": 1, "IntegrityError": 1}
+    assert "item_stock" in str(next(one for one in results if isinstance(one, IntegrityError)))
+    assert_books_balance()
 
 
 @pytest.mark.django_db(transaction=True)

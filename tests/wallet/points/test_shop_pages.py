@@ -123,6 +123,19 @@ def test_stock_dialog__changes_the_stock_and_needs_the_permission() -> None:
     assert item.stock == 3
 
 
+def test_stock_limit__is_lifted_on_the_page_by_those_who_may_and_offered_only_where_there_is_one() -> None:
+    item = goods(stock=5)
+    page, url = (reverse(f"admin:wallet_catalogueitem_{name}", args=[item.pk]) for name in ("change", "lift_limit"))
+    values = {"_form_submitted": "True", "reason": "made to order"}
+    assert logged_in("view_catalogueitem")[0].post(url, values).status_code == 403
+    client, _ = logged_in(*MANAGER)
+    assert "Lift the limit" in text(client.get(page))
+    client.post(url, values)
+    item.refresh_from_db()
+    assert item.stock is None
+    assert "Lift the limit" not in text(client.get(page))
+
+
 def test_catalogue__nobody__deletes_an_item() -> None:
     item = goods()
     client, _ = logged_in(*MANAGER)
