@@ -3,7 +3,7 @@
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
-from threading import Barrier
+from threading import Barrier, Event
 
 import pytest
 from django.db import IntegrityError
@@ -12,7 +12,9 @@ from tests.factories import NOW, PlayerFactory
 from tests.wallet.factories import a_template, assert_books_balance, bet, bonus, offer, staff, statuses
 from tests.wallet.test_races import at_once, kinds
 from wallet import services
-from wallet.grants import offers, queue
+from wallet.activity import load
+from wallet.activity import receive as receiving
+from wallet.grants import closing, offers, queue
 from wallet.models import FINAL_STATUSES, BonusGrant, Entry, GrantEvent, PayoutInstruction, VoidRequest
 from wallet.services import GrantRefused
 
@@ -108,23 +110,29 @@ def test_completion__against_forfeit__exactly_one_gets_the_money(player, end):
 
 
 def test_completion__control_forfeit_without_the_lock__both_take_the_money(player, monkeypatch):
-    from wallet.grants import closing
-
+    """The bet that completes has read, the surrender ends the grant, then the bet writes what it decided: only the unique seq stops it."""
     grant = bonus(player.pk, "10", "15")
-    both_have_looked = Barrier(2)
+    has_read, has_ended, real = Event(), Event(), load.load
 
-    def naive(house: str):
-        def run() -> str:
-            stored = BonusGrant.objects.get(pk=grant.pk)
-            both_have_looked.wait(timeout=20)
-            assert stored.balance == 1000
-            return f"{house} takes {stored.balance}"
+    def slow(*args, **kwargs):
+        chunk = real(*args, **kwargs)
+        has_read.set()
+        assert has_ended.wait(20)
+        return chunk
 
-        return run
+    def surrender():
+        assert has_read.wait(20)
+        ended = services.surrender_grant(grant.pk, at=NOW, reason="enough")
+        has_ended.set()
+        return ended
 
-    assert at_once([naive("payout"), naive("forfeit")]) == ["payout takes 1000", "forfeit takes 1000"]  # both believed it was theirs
-    assert closing.close_grants([grant.pk], closing.COMPLETED, at=NOW).amount == 1000
-    assert closing.close_grants([grant.pk], closing.EXPIRED, at=NOW).count == 0  # the statement itself looks at the status again
+    monkeypatch.setattr(load, "LOCK_SQL", load.LOCK_SQL.replace(" FOR UPDATE", ""))
+    monkeypatch.setattr(receiving, "load", slow)
+    results = at_once([lambda: bet(player.pk, "15"), surrender])
+    assert kinds(results) == {"IntegrityError": 1, "BonusGrant": 1}
+    assert "entry_seq" in str(results[0])  # the second taker wrote the same place of the same account
+    assert closing.close_grants([grant.pk], closing.COMPLETED, at=NOW).count == 0  # a statement that looks at the status takes nothing
+    _one_end_each()
 
 
 def test_end__eight_threads_end_the_same_grant__one_end_and_one_successor(player):

@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import IntegrityError
+from django.db.models import QuerySet
 
 from loyalty_site.common.models import AuditEvent
 from players.models import Exclusion, Player, Protection
@@ -15,7 +17,7 @@ from tests.wallet.factories import assert_books_balance, balance_of, points, sta
 from tests.wallet.test_races import at_once, kinds
 from wallet import services
 from wallet.models import Account, BonusGrant, CatalogueItem, Entry, GrantStatus, Lot, Redemption
-from wallet.points import catalogue
+from wallet.points import catalogue, redemptions
 from wallet.services import IdempotencyConflict, InsufficientFunds, InvalidPosting, RedemptionRefused, Source, UnknownPlayer
 
 from .shop import a_buyer, bonus, buy, goods, market, tickets
@@ -380,7 +382,7 @@ def test_race__control_without_the_lock__both_are_sold_the_last_item(monkeypatch
     monkeypatch.setattr(redemptions, "refusal", look_together)
     results = at_once([lambda player=player: buy(player, item, ref=f"r{player.pk}") for player in players])
     assert kinds(results) == {"Redemption": 1, "IntegrityError": 1}
-    assert "item_stock" in str(next(one for one in results if isinstance(one, IntegrityError)))
+    assert "catalogueitem_stock" in str(next(one for one in results if isinstance(one, IntegrityError)))
     assert_books_balance()
 
 
