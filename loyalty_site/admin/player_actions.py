@@ -16,7 +16,7 @@ from unfold.widgets import (
 from loyalty_site.common.admin.actions import ReasonForm
 from loyalty_site.common.clock import day_start, utc_now
 from players.models import DepositLimit, Exclusion, Protection
-from wallet.models import Unit
+from wallet.models import BonusTemplate, Unit
 
 
 def _date_widget() -> UnfoldAdminTextInputWidget:
@@ -125,9 +125,40 @@ class RewardForm(ReasonForm):
         max_value=365,
         label="Days until it ends",
         widget=UnfoldAdminDecimalFieldWidget,
-        help_text="Empty: it does not end by itself.",
+        help_text="Only for bonus money, and needed there.",
+    )
+    bonus_template = forms.ChoiceField(
+        required=False,
+        label="Bonus template",
+        widget=UnfoldAdminSelectWidget,
+        help_text="Only for bonus money. It has the terms: then leave wagering at 0 and the days empty.",
     )
     key = forms.CharField(initial=_new_key, max_length=32, widget=forms.HiddenInput)  # sending the form twice grants once
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        templates = BonusTemplate.objects.filter(is_active=True, current__isnull=False).order_by("name").values_list("code", "name")
+        field: Any = self.fields["bonus_template"]
+        field.choices = [("", "None: terms as above"), *templates]
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if self.errors:
+            return data
+        is_bonus, template = data["unit"] == Unit.BONUS, data["bonus_template"]
+        if template and not is_bonus:
+            self.add_error("bonus_template", "Only bonus money has a template; leave it empty.")
+        if not is_bonus and data["wagering_multiple"]:
+            self.add_error("wagering_multiple", "Only bonus money can be wagered; leave it at 0.")
+        elif template and data["wagering_multiple"]:
+            self.add_error("wagering_multiple", "The template says this; leave it at 0.")
+        if not is_bonus and data["expiry_days"]:
+            self.add_error("expiry_days", "The points policy says when points end; leave it empty.")
+        elif template and data["expiry_days"]:
+            self.add_error("expiry_days", "The template says this; leave it empty.")
+        elif is_bonus and not template and not data["expiry_days"]:
+            self.add_error("expiry_days", "Bonus money needs an end: say how many days the player has.")
+        return data
 
     def terms(self) -> dict[str, Any]:
         """Arguments of the grant that follow from the form."""
@@ -138,6 +169,7 @@ class RewardForm(ReasonForm):
             "amount": data["amount"],
             "wagering_multiple": data["wagering_multiple"],
             "expiry_hours": 24 * days if days else None,
+            "bonus_template": data["bonus_template"],
             "key": data["key"],
             "reason": data["reason"],
         }

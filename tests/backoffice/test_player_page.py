@@ -13,7 +13,9 @@ from fraud.models import ReviewFlag
 from loyalty_site.common.clock import utc_now
 from loyalty_site.common.models import AuditEvent
 from players.models import Exclusion, Payment, Player, PlayerDay, Protection
+from rewards.models import RewardDecision
 from tests.factories import PlayerFactory, PlayerMetricsFactory
+from tests.wallet.factories import a_template
 from tests.wallet.grant_rows import grant_row
 from wallet.models import AdjustmentRequest, Entry
 
@@ -189,6 +191,37 @@ def test_adjust__more_than_there_is__is_refused_in_words_and_posts_nothing(playe
     assert len(answer.context["form"].errors["amount"]) == 1  # the refusal stands beside what was typed
     assert "-12.50" in answer.content.decode()
     assert Entry.objects.count() == 0
+
+
+def test_give_reward__with_a_bonus_template__proposes_its_terms(player: Player, client_of: Callable[..., Client]) -> None:
+    a_template("welcome", multiple=Decimal(20), wagering_hours=72)
+    fields = {"unit": "BONUS", "amount": "10", "wagering_multiple": "0", "bonus_template": "welcome", "key": "k", "reason": "Lost a prize"}
+    status, said = post(client_of("CRM manager"), player, "give_reward", **fields)
+    decision = RewardDecision.objects.get()
+    assert (status, said[-1]) == (200, f"Reward {decision.pk}: {decision.get_status_display().lower()}.")
+    assert (decision.bonus_template, decision.wagering_multiple, decision.expiry_hours) == ("welcome", 20, 72)
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "text"),
+    [
+        ({"unit": "LP", "bonus_template": "welcome"}, "bonus_template", "Only bonus money has a template"),
+        ({"unit": "LP", "wagering_multiple": "2"}, "wagering_multiple", "Only bonus money can be wagered"),
+        ({"unit": "LP", "expiry_days": "2"}, "expiry_days", "The points policy says"),
+        ({"unit": "BONUS"}, "expiry_days", "Bonus money needs an end"),
+        ({"unit": "BONUS", "bonus_template": "welcome", "wagering_multiple": "2"}, "wagering_multiple", "The template says this"),
+        ({"unit": "BONUS", "bonus_template": "welcome", "expiry_days": "2"}, "expiry_days", "The template says this"),
+        ({"unit": "BONUS", "bonus_template": "none-such"}, "bonus_template", "not one of the available choices"),
+    ],
+)
+def test_give_reward__terms_that_contradict__stand_beside_what_was_typed(
+    player: Player, client_of: Callable[..., Client], fields: dict[str, str], name: str, text: str
+) -> None:
+    a_template("welcome")
+    data = {"_form_submitted": "True", "amount": "10", "wagering_multiple": "0", "key": "k", "reason": "Lost a prize", **fields}
+    answer = client_of("CRM manager").post(url(player, "give_reward"), data)
+    assert text in answer.context["form"].errors[name][0]
+    assert not RewardDecision.objects.exists()
 
 
 def test_flag__second_time_while_open__is_refused_in_words(player: Player, client_of: Callable[..., Client]) -> None:
