@@ -25,12 +25,13 @@ from tests.faults.world import NOW
 from wallet import services
 with transaction.atomic(), connection.cursor() as cursor:
     stage = services.create_credit_stage(cursor)
-    cursor.execute(f\"\"\"INSERT INTO {{stage}} (line_no, player_id, unit, currency, amount_minor, source_type, source_ref, source_sub, reason,
-        wagering_required, expires_at, eligible_games)
+    cursor.execute(f\"\"\"INSERT INTO {{stage}} (line_no, player_id, unit, currency, amount_minor, source_type, source_ref,
+        source_sub, reason, wagering_required, expires_at, eligible_games)
     SELECT 2 * substr(external_id, 2)::int + n, id, 'BONUS', 'EUR', 2000 + n, 'test', 'bonus-' || external_id || '-' || n, '', '',
         40 + 60 * n, %s, '[]'
     FROM players_player CROSS JOIN generate_series(0, 1) n
-    WHERE substr(external_id, 2)::int <= {WITH_BONUS} AND (n = 0 OR substr(external_id, 2)::int %% 2 = 0)\"\"\", [NOW + timedelta(days=3650)])
+    WHERE substr(external_id, 2)::int <= {WITH_BONUS} AND (n = 0 OR substr(external_id, 2)::int %% 2 = 0)
+    \"\"\", [NOW + timedelta(days=3650)])
     services.post_credit_stage(cursor, house="rewards", at=NOW)
 """
 _PLAYER = "(SELECT external_id FROM players_player p WHERE p.id = x.player_id)"
@@ -41,7 +42,8 @@ _STATE = {
     "accounts": f"SELECT {_PLAYER}, unit, currency, balance, version, earned_total, owed FROM wallet_account x ORDER BY 1, 2, 3",
     "events": f"""SELECT {_PLAYER}, kind, activity_id, real_part, bonus_part, locked_part, cash_change, waits
         FROM wallet_wagerevent x ORDER BY 1, 2, 3""",
-    "entries": """SELECT p.external_id, e.seq, e.amount, e.house, e.balance_after FROM wallet_entry e JOIN wallet_account a ON a.id = e.account_id
+    "entries": """SELECT p.external_id, e.seq, e.amount, e.house, e.balance_after FROM wallet_entry e
+        JOIN wallet_account a ON a.id = e.account_id
         JOIN players_player p ON p.id = a.player_id ORDER BY 1, 2""",
     "counts": """SELECT e.activity_id, c.verdict, c.counted, c.progress_before, c.progress_after FROM wallet_wagercount c
         JOIN wallet_wagerevent e ON e.id = c.wager_id ORDER BY 1, 2""",
