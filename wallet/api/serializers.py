@@ -138,7 +138,10 @@ class GrantSerializer(serializers.ModelSerializer):
 
 class WagerSerializer(serializers.Serializer):
     player_id = CleanCharField(max_length=64)
-    activity_id = CleanCharField(max_length=80, help_text="Id of the bet, unique per player: reported again it has no further effect.")
+    activity_id = CleanCharField(
+        max_length=80,
+        help_text="Id of the bet, unique among all bets reported here, whoever's they are: reported again it has no further effect.",
+    )
     currency = serializers.RegexField(r"^[A-Z]{3}$")
     stake = AmountField(help_text="Not finer than the minor unit of the currency.")
     game = CleanCharField(max_length=80, default="", allow_blank=True)
