@@ -77,6 +77,19 @@ _GRANT_EXAMPLE = {
         {"at": "2026-03-14T09:31:12Z", "from_status": "ACTIVE", "to_status": "WAGERING", "cause": "first counted bet b1", "detail": {}},
     ],
 }
+OFFERED_EXAMPLE = _GRANT_EXAMPLE | {
+    "status": "OFFERED",
+    "principal": "0.00",
+    "balance": "0.00",
+    "deposit": "0.00",
+    "wagering_required": "0.000000",
+    "wagered": "0.000000",
+    "left_to_wager": "0.000000",
+    "activated_at": None,
+    "progress_percent": None,
+    "open_bets": 0,
+    "timeline": [{"at": "2026-03-14T09:00:00Z", "from_status": "", "to_status": "OFFERED", "cause": "offered", "detail": {}}],
+}
 _EXAMPLES = [OpenApiExample("bonus under way", response_only=True, value=_GRANT_EXAMPLE)]
 
 
@@ -160,7 +173,7 @@ class ReversedGrantsSerializer(serializers.Serializer):
     reversed_grant_ids = serializers.ListField(child=serializers.IntegerField())
 
 
-def _answer(grant_id: int) -> dict[str, Any]:
+def shown_grant(grant_id: int) -> dict[str, Any]:
     grant = BonusGrant.objects.select_related("player", "template_version__template").prefetch_related("events").get(pk=grant_id)
     return GrantDetailSerializer(grant).data
 
@@ -196,7 +209,7 @@ class GrantView(generics.GenericAPIView):
     @extend_schema(parameters=[_GRANT_ID], examples=_EXAMPLES)
     def get(self, request: Request, grant_id: int) -> Response:
         """One bonus: its terms as frozen, its progress, its place in the queue, and everything that happened to it."""
-        return Response(_answer(_existing(grant_id)))
+        return Response(shown_grant(_existing(grant_id)))
 
 
 class ClaimView(IdempotentWriteMixin, APIView):
@@ -214,7 +227,7 @@ class ClaimView(IdempotentWriteMixin, APIView):
         body.is_valid(raise_exception=True)
         _existing(grant_id)
         _done(lambda: services.claim_grant(grant_id, at=utc_now(), actor=actor_of(request), **body.validated_data))
-        return Response(_answer(grant_id))
+        return Response(shown_grant(grant_id))
 
 
 class SurrenderView(IdempotentWriteMixin, APIView):
@@ -233,7 +246,7 @@ class SurrenderView(IdempotentWriteMixin, APIView):
         _existing(grant_id)
         reason = body.validated_data["reason"]
         _done(lambda: services.surrender_grant(grant_id, at=utc_now(), reason=reason, actor=actor_of(request)))
-        return Response(_answer(grant_id))
+        return Response(shown_grant(grant_id))
 
 
 _PREVIEW = {"cash_paid": "40.00", "lost": [{"grant_id": 4711, "bonus": "18.40", "locked": "0.00", "wagering_left": "630.000000"}]}

@@ -5,11 +5,12 @@ from django.urls import path
 from . import activity, catalogue, grants, reports, views
 from .funnel import BonusFunnelView
 from .lots import ExpiringView, LotsView
+from .offers import GrantsView
 from .payouts import ConfirmPayoutView, PayoutsView
 
 urlpatterns = [
     path("wallet/entries", views.EntriesView.as_view(), name="wallet-entries"),
-    path("wallet/grants", views.GrantsView.as_view(), name="wallet-grants"),
+    path("wallet/grants", GrantsView.as_view(), name="wallet-grants"),
     path("wallet/grants/<int:grant_id>", grants.GrantView.as_view(), name="wallet-grant"),
     path("wallet/grants/<int:grant_id>/claim", grants.ClaimView.as_view(), name="wallet-grant-claim"),
     path("wallet/grants/<int:grant_id>/surrender", grants.SurrenderView.as_view(), name="wallet-grant-surrender"),

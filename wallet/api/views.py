@@ -16,10 +16,10 @@ from loyalty_site.common.clock import utc_now
 from players.models import Player
 from wallet import selectors, services
 from wallet.errors import IdempotencyConflict, InsufficientFunds, WalletError
-from wallet.models import BonusGrant, Entry
+from wallet.models import Entry
 
 from . import serializers as shapes
-from .filters import EntryFilter, GrantFilter
+from .filters import EntryFilter
 
 _PLAYER = OpenApiParameter("player_id", str, OpenApiParameter.PATH, description="The operator's id of the player.")
 
@@ -58,16 +58,6 @@ class EntriesView(generics.ListAPIView):
     queryset = Entry.objects.select_related("account__player")
     serializer_class = shapes.EntrySerializer
     filterset_class = EntryFilter
-    ordering_fields = ["id"]
-
-
-class GrantsView(generics.ListAPIView):
-    """Bonus grants, newest first."""
-
-    access = {"read": ("wallet:read", "wallet.view_bonusgrant")}
-    queryset = BonusGrant.objects.select_related("player", "template_version__template")
-    serializer_class = shapes.GrantSerializer
-    filterset_class = GrantFilter
     ordering_fields = ["id"]
 
 
