@@ -6,8 +6,10 @@ A refusal (any `WalletError`) means that nothing has moved. `docs/wallet.md` des
 
 from .activity.answers import Received
 from .activity.explain import explain
+from .activity.ingest import IngestFailed, IngestReport, ingest, ingest_file
 from .activity.quote import Quote, quote
 from .activity.receive import receive
+from .activity.rows import RowFault, UnreadableFile
 from .activity.wagers import ReportedBet, WagerProgress, record_wager, record_wagers
 from .adjustments import approve_adjustment, reject_adjustment, request_adjustment
 from .credit_stage import create_credit_stage, post_credit_stage
@@ -60,10 +62,13 @@ __all__ = [
     "GrantRefused",
     "House",
     "IdempotencyConflict",
+    "IngestFailed",
+    "IngestReport",
     "InsufficientFunds",
     "InvalidPosting",
     "PostResult",
     "Received",
+    "RowFault",
     "Quote",
     "ReconcileError",
     "ReconcileReport",
@@ -73,6 +78,7 @@ __all__ = [
     "Unit",
     "UnknownPayout",
     "UnknownPlayer",
+    "UnreadableFile",
     "WagerProgress",
     "WalletError",
     "activate_lots",
@@ -96,6 +102,8 @@ __all__ = [
     "expire_lots",
     "forfeit_preview",
     "fulfil_redemption",
+    "ingest",
+    "ingest_file",
     "liability_report",
     "lift_stock_limit",
     "move_in_queue",

@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from loyalty_site.common.clock import utc_now
-from wallet.activity.ingest import IngestFailed, ingest_file
-from wallet.activity.rows import HEADER, REQUIRED, UnreadableFile
+from wallet.activity.rows import HEADER, REQUIRED
+from wallet.services import IngestFailed, UnreadableFile, ingest_file
 
 
 class Command(BaseCommand):
