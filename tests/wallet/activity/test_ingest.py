@@ -1,9 +1,11 @@
 """Files: the command, bad rows, repeats, a stop in the middle, ids that cross players."""
 
 import json
+import re
 from decimal import Decimal
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 
@@ -13,6 +15,7 @@ from tests.wallet.factories import assert_books_balance
 from wallet.activity import ingest as ingesting
 from wallet.activity import staging
 from wallet.activity.ingest import IngestFailed, ingest
+from wallet.activity.rows import HEADER as HEADER_OF_FILES
 from wallet.models import BonusGrant, WagerEvent
 
 pytestmark = pytest.mark.django_db
@@ -77,6 +80,13 @@ def test_command__good_and_bad_rows__good_ones_are_taken_and_bad_ones_named(tmp_
 def test_command__header_that_cannot_be_used__is_refused(tmp_path, capsys, header, message):
     with pytest.raises(CommandError, match=message):
         run(tmp_path, capsys, header=header)
+
+
+def test_docs__name_every_column_of_a_file():
+    text = (settings.BASE_DIR / "docs" / "wallet.md").read_text()
+    told = text.partition("### Files of activity")[2].partition("A row that cannot be read")[0]
+    named = {name for row in told.splitlines() if row.startswith("| `") for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert named == set(HEADER_OF_FILES)
 
 
 def test_command__file_that_is_not_there__is_refused(tmp_path):
