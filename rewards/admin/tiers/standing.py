@@ -134,7 +134,7 @@ class PlayerTierAdmin(SafeExportAdminMixin, ViewOnlyAdmin):
         """Lifting is offered only while there is something to lift."""
         offered = super().get_actions_detail(request, object_id)
         held = PlayerTier.objects.filter(pk=object_id, override_until__isnull=False).exists()
-        return [one for one in offered if held or one.action_name != "lift"]
+        return [one for one in offered if held or getattr(one.method, "__name__", "") != "lift"]
 
     @display(description="Player", ordering="player__external_id")
     def shown_player(self, row: PlayerTier) -> str:
