@@ -109,7 +109,7 @@ class VipClearanceAdmin(ViewOnlyAdmin):
             names = ("approve", "reject")
         elif clearance is not None and clearance.status == _S.APPROVED:
             names = ("withdraw",)
-        return [one for one in super().get_actions_detail(request, object_id) if one.action_name in names]
+        return [one for one in super().get_actions_detail(request, object_id) if getattr(one.method, "__name__", "") in names]
 
     @display(description="Clearance", ordering="id")
     def number(self, clearance: VipClearance) -> str:

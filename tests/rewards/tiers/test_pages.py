@@ -65,6 +65,13 @@ def post(client: Client, action: str, pk: int | None = None, model: str = "playe
     client.post(reverse(name, args=[pk] if pk else []), {"_form_submitted": "True", **data})
 
 
+def offered(client: Client, clearance_id: int) -> set[str]:
+    """The decisions that the page of a clearance has a button for."""
+    page = client.get(reverse("admin:players_vipclearance_change", args=[clearance_id])).content.decode()
+    urls = {name: reverse(f"admin:players_vipclearance_{name}", args=[clearance_id]) for name in ("approve", "reject", "withdraw")}
+    return {name for name, url in urls.items() if url in page}
+
+
 def test_board__counts__agree_with_the_standings_and_lead_to_their_lists(gold: Player, client_of: Callable[[str], Client]) -> None:
     PlayerFactory.create_batch(3)
     settle_range(0, 2**62, utc_now())
@@ -126,10 +133,13 @@ def test_clearance__asked_by_a_manager_and_approved_by_compliance(gold: Player, 
     until = (utc_now().date() + timedelta(days=90)).isoformat()
     post(manager, "ask", model="vipclearance", player="P001", recheck_on=until, reason="near Platinum", **evidence)
     clearance = VipClearance.objects.get()
+    assert offered(manager, clearance.pk) == set()
+    assert offered(compliance, clearance.pk) == {"approve", "reject"}
     post(manager, "approve", clearance.pk, model="vipclearance", reason="mine")
     assert VipClearance.objects.get().status == "REQUESTED"
     post(compliance, "approve", clearance.pk, model="vipclearance", reason="evidence seen")
     assert VipClearance.objects.get().status == "APPROVED"
+    assert offered(compliance, clearance.pk) == {"withdraw"}
     page = compliance.get(reverse("admin:players_vipclearance_change", args=[clearance.pk])).content.decode()
     assert "payslips" in page
 
