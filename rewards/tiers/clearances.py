@@ -1,7 +1,7 @@
 """VIP clearances: evidence asked for by one person, approved by another, until a re-check date. Each step is audited."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
@@ -17,6 +17,7 @@ from rewards.tiers.settlement import local_day, settle_players
 
 REQUEST_PERMISSION = "players.request_vipclearance"
 APPROVE_PERMISSION = "players.approve_vipclearance"
+LONGEST_DAYS = 731  # two years: a re-check that nobody lives to see is none
 _Status = VipClearance.Status
 
 
@@ -35,8 +36,8 @@ class Evidence:
 
 
 def request_clearance(player_id: int, evidence: Evidence, *, actor: User, reason: str, at: datetime) -> VipClearance:
-    """Ask for a clearance. Raises PermissionDenied, or ClearanceRefused: evidence missing, re-check date not in the future, the player
-    is excluded, flagged for harm or not active, or a request is open already."""
+    """Ask for a clearance. Raises PermissionDenied, or ClearanceRefused: evidence missing, re-check date not within the next two
+    years, the player is excluded, flagged for harm or not active, or a request is open already."""
     at = require_utc(at, "at")
     _require(actor, REQUEST_PERMISSION)
     for name in ("identity", "affordability", "harm_check"):
@@ -133,8 +134,11 @@ def _decide(clearance: VipClearance, status: str, action: str, actor: User, note
 
 
 def _check_recheck(recheck_on: date, at: datetime) -> None:
-    if recheck_on <= local_day(at, tier_programme().zone):
+    today = local_day(at, tier_programme().zone)
+    if recheck_on <= today:
         raise ClearanceRefused(f"re-check date: {recheck_on} is not in the future; give a later day")
+    if recheck_on > today + timedelta(days=LONGEST_DAYS):
+        raise ClearanceRefused(f"re-check date: {recheck_on} is more than two years away; give an earlier day")
 
 
 def _check_player(player_id: int, at: datetime) -> None:

@@ -16,6 +16,7 @@ from rewards.tiers.projection import day_start
 from rewards.tiers.settlement import local_day, settle_players
 
 PERMISSION = "players.override_tier"
+LONGEST_DAYS = 3_653  # ten years: more is a slip of the pen, or a tier for ever without anybody looking again
 _CLEARED = ("override_tier", "override_until", "override_by", "override_at")
 
 
@@ -26,7 +27,8 @@ class OverrideRefused(ValueError):
 def override_tier(player_id: int, tier_id: int, last_day: date, *, reason: str, actor: User, at: datetime) -> PlayerTier:
     """Give the player the tier to the end of `last_day` in the programme's zone; an override that holds already is replaced.
 
-    Raises PermissionDenied, or OverrideRefused: no reason, a day that is over, a frozen player, a VIP tier without clearance.
+    Raises PermissionDenied, or OverrideRefused: no reason, a day that is over or more than ten years away, a frozen player, a VIP tier
+    without clearance.
     """
     at = require_utc(at, "at")
     if not actor.has_perm(PERMISSION):
@@ -34,8 +36,11 @@ def override_tier(player_id: int, tier_id: int, last_day: date, *, reason: str, 
     if not reason.strip():
         raise OverrideRefused("an override needs a reason")
     zone = tier_programme().zone
-    if last_day < local_day(at, zone):
+    today = local_day(at, zone)
+    if last_day < today:
         raise OverrideRefused(f"last day: {last_day} is over; give today or a later day")
+    if last_day > today + timedelta(days=LONGEST_DAYS):
+        raise OverrideRefused(f"last day: {last_day} is more than ten years away; give an earlier day")
     tier = Tier.objects.get(pk=tier_id)
     with transaction.atomic():
         standing = _settled(player_id, at)

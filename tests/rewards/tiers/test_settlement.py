@@ -289,6 +289,8 @@ def test_override__wrong_call__is_refused_and_nothing_moves(player: Player, ladd
         override_tier(player.pk, gold, date(2026, 3, 1), reason=" ", actor=actor, at=DAY_40)
     with pytest.raises(OverrideRefused, match="last day: 2026-02-08 is over"):
         override_tier(player.pk, gold, date(2026, 2, 8), reason="why", actor=actor, at=DAY_40)
+    with pytest.raises(OverrideRefused, match="last day: 9999-12-31 is more than ten years away"):
+        override_tier(player.pk, gold, date.max, reason="why", actor=actor, at=DAY_40)
     with pytest.raises(OverrideRefused, match="Platinum needs a VIP clearance"):
         override_tier(player.pk, ladder["Platinum"].pk, date(2026, 3, 1), reason="why", actor=actor, at=DAY_40)
     exclude_player(player.pk, "OPERATOR", DAY_40, None, "check", None, DAY_40)
@@ -340,10 +342,12 @@ def test_gate__evidence_missing__is_refused(player: Player, missing: str) -> Non
     assert not VipClearance.objects.exists()
 
 
-def test_gate__recheck_not_in_the_future_or_harm__is_refused(player: Player) -> None:
+def test_gate__recheck_not_in_the_future_or_too_far_or_harm__is_refused(player: Player) -> None:
     chief = UserFactory(is_superuser=True)
     with pytest.raises(ClearanceRefused, match="not in the future"):
         request_clearance(player.pk, Evidence("a", "b", "c", DAY_40.date()), actor=chief, reason="why", at=DAY_40)
+    with pytest.raises(ClearanceRefused, match="more than two years away"):
+        request_clearance(player.pk, Evidence("a", "b", "c", date.max), actor=chief, reason="why", at=DAY_40)
     clearance = request_clearance(player.pk, EVIDENCE, actor=chief, reason="why", at=DAY_40)
     set_harm_flag(player.pk, True, "chases losses", None, DAY_40)
     with pytest.raises(ClearanceRefused, match="flagged for harm"):
