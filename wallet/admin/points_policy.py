@@ -86,6 +86,8 @@ class PointsPolicyForm(forms.ModelForm):
                 self.add_error("fixed_date", "Give the last day on which the points can be used.")
             elif "zone" in data and data["fixed_date"] < local_day(utc_now(), data["zone"]):
                 self.add_error("fixed_date", "The date lies behind; points earned from now on would never end. Give a later one.")
+            elif data["fixed_date"] > utc_now().date() + timedelta(days=LONGEST_PERIOD[Expiry.DAYS]):
+                self.add_error("fixed_date", "The date is more than 100 years away. Give an earlier one, or let points never end.")
         if expiry == Expiry.INACTIVITY and not data.get("qualifying"):
             self.add_error("qualifying", "Choose at least one: otherwise points end by time alone, which another kind of end says plainly.")
         return data

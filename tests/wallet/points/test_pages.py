@@ -108,6 +108,7 @@ def test_policy_form__good_input__is_saved_with_history_and_audit() -> None:
         ({"expiry": "days", "period": "99999"}, "At most 36,500."),
         ({"expiry": "fixed_date"}, "Give the last day"),
         ({"expiry": "fixed_date", "fixed_date": "2020-01-01"}, "The date lies behind"),
+        ({"expiry": "fixed_date", "fixed_date": "9999-12-31"}, "more than 100 years away"),
         ({"expiry": "inactivity", "period": "30"}, "Choose at least one"),
         ({"cost_currency": "1"}, "ISO 4217"),
     ],
