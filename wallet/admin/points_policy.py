@@ -21,6 +21,8 @@ from wallet.points.policies import policy_of
 
 Expiry = PointsPolicy.Expiry
 _ACTIVITY_LABELS = {"bet": "Bets", "deposit": "Deposits", "session": "Visits", "earn": "Earning points"}
+_YEAR_HOURS, _DAYS = 8_784, 3_660
+LONGEST = {"pending_hours": _YEAR_HOURS, "restore_days": _DAYS, "reinstate_days": _DAYS, "warn_days": 366}  # the API lists 366 days ahead
 _PERIODS = {Expiry.END_OF_MONTH: "month", Expiry.END_OF_QUARTER: "quarter", Expiry.END_OF_YEAR: "year"}
 
 
@@ -76,6 +78,9 @@ class PointsPolicyForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}
+        for name, longest in LONGEST.items():
+            if (data.get(name) or 0) > longest:
+                self.add_error(name, f"At most {longest:,}.")
         expiry, period = data.get("expiry"), data.get("period") or 0
         if expiry in LONGEST_PERIOD and period > LONGEST_PERIOD[expiry]:
             self.add_error("period", f"At most {LONGEST_PERIOD[expiry]:,}.")
