@@ -69,8 +69,8 @@ def _take_back_bet(event: Event, bet: Recorded, grant: Grant | None) -> None:
     else:
         grant.penalties -= bet.penalty
         grant.required -= bet.penalty
-        # a requirement that shrinks below the progress takes the rest of the progress with it
-        back = max(bet.counted, grant.wagered - grant.required)
+        # a requirement that shrinks below the progress takes the rest of the progress with it, which then is not there to be taken again
+        back = min(max(bet.counted, grant.wagered - grant.required), grant.wagered)
         grant.wagered -= back
         _note(event, grant, "ROLLED_BACK", -back, -bet.penalty)
     if bet.activity.is_free_round and grant.status in OPEN:

@@ -238,12 +238,15 @@ STORY_CHECKS = (
         JOIN wallet_bonusgrant AS g ON g.id = counts.grant_id JOIN wallet_account AS account ON account.id = g.account_id
         CROSS JOIN LATERAL (
             SELECT count(*) AS rollbacks, coalesce(sum(back.counted), 0) AS counted,
-                   coalesce(bool_or(back.verdict = 'GRANT_CLOSED'), false) AS late
+                   coalesce(bool_or(back.verdict = 'GRANT_CLOSED'), false) AS late,
+                   -- an earlier rollback of a penalty took the overhang: no more than all that was left can go
+                   coalesce(bool_or(back.progress_after = 0), false) AS emptied
             FROM wallet_wagerevent AS event LEFT JOIN wallet_wagercount AS back ON back.wager_id = event.id AND back.grant_id = g.id
             WHERE event.player_id = bet.player_id AND event.kind = 'ROLLBACK' AND NOT event.waits AND event.source = bet.source
               AND event.takes_back_id = bet.activity_id AND event.takes_back_kind = 'BET'
         ) AS taken
-        WHERE {_GRANTS} AND bet.kind = 'BET' AND taken.rollbacks > 0 AND NOT taken.late AND -taken.counted < counts.counted
+        WHERE {_GRANTS} AND bet.kind = 'BET' AND taken.rollbacks > 0 AND NOT taken.late AND NOT taken.emptied
+          AND -taken.counted < counts.counted
         ORDER BY account.id
         """,
         "counts",

@@ -8,9 +8,11 @@ import pytest
 
 from tests.factories import NOW, GameFactory, PlayerFactory
 from tests.wallet.activity.scenes import activity, bet, grant, receive, send, table
+from tests.wallet.factories import assert_books_balance
 from wallet.errors import IdempotencyConflict, InsufficientFunds, InvalidPosting, UnknownPlayer
 from wallet.models import (
     Account,
+    BonusGrant,
     ContributionRule,
     Entry,
     GrantEvent,
@@ -353,3 +355,24 @@ def test_movements__locked_winnings__stand_in_their_own_pocket(player):
     assert (bonus.balance, bonus.locked) == (0, 2000)
     moved = GrantMovement.objects.filter(entry__source_type="wager").order_by("id").values_list("pocket", "amount")
     assert list(moved) == [("balance", -2000), ("locked", 3000), ("locked", -1000)]
+
+
+def test_rollback__of_more_progress_than_is_left__takes_what_is_left_and_the_books_stay_sound(player):
+    """The rollback of the penalty takes the overhang with it; while the bonus is paused nothing completes, and the next one comes."""
+    bonus = grant(
+        player.pk,
+        "100",
+        requirement=Decimal(20),
+        max_bet=1000,
+        over_max_bet="penalty",
+        contribution_table=table(("default", "", "fixed", "0.5")),
+    )
+    send(player.pk, "BET", "20", activity_id="big", round_id="big")
+    send(player.pk, "WIN", "40", round_id="big", ends_round=True)
+    bet(player.pk, "58", activity_id="more")
+    BonusGrant.objects.filter(pk=bonus.pk).update(status="PAUSED")
+    for name, round_id in (("big", "big"), ("more", "more-round")):
+        send(player.pk, "ROLLBACK", takes_back_id=name, takes_back_kind="BET", round_id=round_id)
+    bonus.refresh_from_db()
+    assert (bonus.wagering_required, bonus.wagered, bonus.open_bets) == (20, 0, 0)
+    assert_books_balance()

@@ -140,6 +140,20 @@ def test_rollback_of_a_penalty__requirement_and_overhanging_progress_back() -> N
     assert play.grant().status == Status.COMPLETED
 
 
+def test_rollback_after_overhanging_progress_went__takes_no_more_than_is_left() -> None:
+    play = Play(
+        grant(required="20", max_bet=1000, over_max_bet="penalty", contribution_table=1), contribution=table(("default", "", "0.5"))
+    )
+    play.bet(2000, name="big", ends_round=False)
+    play.win(4000, of="big")  # raises the requirement to 40, counts 10
+    play.bet(5800, name="more")  # counts 29
+    play.grant().status = Status.PAUSED  # nothing is completed while it is paused
+    play.rollback("big", takes_back_kind="BET")
+    assert (play.grant().required, play.grant().wagered) == (20, 20)
+    outcome = play.rollback("more")
+    assert (outcome.counts[0].counted, play.grant().wagered) == (-20, 0)
+
+
 def test_bet_in_a_round_that_has_ended__counts_at_once() -> None:
     play = Play(grant())
     play.bet(1000, name="first", round_id="round", ends_round=False)
