@@ -9,13 +9,14 @@ from django.db import transaction
 
 from loyalty_site.common.clock import require_utc
 from players.models import Player
+from wallet.bonus import states
 from wallet.bonus.states import FINAL, OPEN, WAITING, Status
 from wallet.bonus.terms import Terms
 from wallet.bonus.weights import SIX_PLACES
-from wallet.errors import GrantRefused, InvalidPosting, UnknownPlayer, WalletError
+from wallet.errors import GrantRefused, IdempotencyConflict, InvalidPosting, UnknownPlayer, WalletError
 from wallet.grants import queue
 from wallet.grants.closing import Closing
-from wallet.grants.offers import Draft, make, stored_grant
+from wallet.grants.offers import Draft, content, make, stored_grant, tell
 from wallet.grants.reversal import reverse_grant
 from wallet.locks import lock_bonus_of_players
 from wallet.models import BonusGrant
@@ -51,8 +52,8 @@ class BonusAnswer:
 def receive_bonus(report: BonusReport, *, at: datetime) -> BonusAnswer:
     """Let one BONUS event take effect, in one transaction. Told again it changes nothing.
 
-    Raises GrantRefused: a bonus that was never reported, or one that has ended otherwise; IdempotencyConflict: the same user_bonus_id
-    with another player, amount or requirement; InvalidPosting; UnknownPlayer.
+    Raises GrantRefused: a bonus that was never reported, one that has ended otherwise or is paused here, or one of another player or
+    currency; IdempotencyConflict: created before with another amount or requirement; InvalidPosting; UnknownPlayer.
     """
     at = require_utc(at)
     source = Source(PLATFORM_SOURCE, report.user_bonus_id)
@@ -89,14 +90,16 @@ def receive_bonuses(reports: list[BonusReport], *, at: datetime) -> list[BonusAn
 def _created(report: BonusReport, grant: BonusGrant | None, source: Source, at: datetime) -> BonusGrant:
     if grant is None:
         return make(_draft(report, source, at, offered=False), same=lambda _: True)
-    if grant.status != Status.OFFERED:
-        return grant
     _check_amount(report)
+    if grant.status != Status.OFFERED:
+        _check_same(report, grant)
+        return grant
     grant.principal, grant.wagering_required = report.amount, report.required
     grant.terms = grant.terms | {"requirement": format(report.required, "f")}
+    states.check(Status.OFFERED, Status.QUEUED)
     grant.status, grant.expires_at = Status.QUEUED, at + _KEPT_FOR
     grant.save(update_fields=["principal", "wagering_required", "terms", "status", "expires_at"])
-    grant.events.create(from_status=Status.OFFERED, to_status=Status.QUEUED, cause="claimed on the platform", occurred_at=at)
+    tell(grant, Status.OFFERED, "claimed on the platform", at, None, content(grant))
     queue.start_next([grant.player_id], at=at)
     grant.refresh_from_db()
     return grant
@@ -116,7 +119,8 @@ def _ended(report: BonusReport, grant: BonusGrant | None, source: Source, at: da
         raise GrantRefused(f"bonus grant {grant.pk} is {grant.get_status_display().lower()}; a bonus that never began cannot be completed")
     if after == Status.REVERSED:
         return reverse_grant(grant.pk, cause="reversed on the platform", source=source, at=at)
-    queue.end([grant.pk], Closing(after, f"{report.status} on the platform"), at=at)
+    if not queue.end([grant.pk], Closing(after, f"{report.status} on the platform"), at=at).count:
+        raise GrantRefused(f"bonus grant {grant.pk} is {grant.get_status_display().lower()}; resume it before it ends as {after.lower()}")
     grant.refresh_from_db()
     return grant
 
@@ -137,6 +141,17 @@ def _draft(report: BonusReport, source: Source, at: datetime, *, offered: bool) 
         offered_until=at + _KEPT_FOR if offered else None,
         reason=f"{report.bonus_type} {report.bonus_code}".strip()[:500],
     )
+
+
+def _check_same(report: BonusReport, grant: BonusGrant) -> None:
+    """What was created with one amount cannot be created with another; what an offer named before stands in no book."""
+    if grant.activated_at is None and grant.status != Status.QUEUED:
+        return
+    if (report.amount, report.required) != (grant.principal, Terms.from_json(grant.terms).requirement):
+        raise IdempotencyConflict(
+            f"user_bonus_id: {report.user_bonus_id} was created before as bonus grant {grant.pk} with another amount or requirement; "
+            "use a new one"
+        )
 
 
 def _check_amount(report: BonusReport) -> None:

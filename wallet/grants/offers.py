@@ -137,7 +137,7 @@ def claim_grant(
             grant.status, grant.expires_at = Status.QUEUED, at + timedelta(days=queue_days())
             grant.save(update_fields=["principal", "deposit", "deposit_ref", "wagering_required", "status", "expires_at"])
             states.check(Status.OFFERED, Status.QUEUED)
-            _tell(grant, Status.OFFERED, "claimed; another bonus of the product comes first", at, _id(actor), _content(grant))
+            tell(grant, Status.OFFERED, "claimed; another bonus of the product comes first", at, _id(actor), content(grant))
         queue.start_next([grant.player_id], at=at)
         queue.record("wallet.grant_claimed", grant, Status.OFFERED, at=at, actor=actor, reason=reason)
         return grant
@@ -163,6 +163,7 @@ def _make(draft: Draft, same: Callable[[BonusGrant], bool]) -> BonusGrant:
     if ledger.find(draft.source) is not None or _is_of_points(draft.source):
         raise IdempotencyConflict(f"source {draft.source} was already posted, but not as a bonus; use a new source")
     grant = _grant(draft, account)
+    _refuse_used_deposit(grant)
     if draft.offered_until is not None:
         grant.status, grant.expires_at = Status.OFFERED, draft.offered_until
         cause = f"offered by {draft.source.type} {draft.source.ref}"
@@ -173,7 +174,7 @@ def _make(draft: Draft, same: Callable[[BonusGrant], bool]) -> BonusGrant:
         cause = f"given by {draft.source.type} {draft.source.ref}; another bonus of the product comes first"
     states.check(None, Status(grant.status))
     grant.save(force_insert=True)
-    _tell(grant, "", cause, draft.at, draft.actor_id, _content(grant) | {"house": str(draft.house), "reason": draft.reason})
+    tell(grant, "", cause, draft.at, draft.actor_id, content(grant) | {"house": str(draft.house), "reason": draft.reason})
     if grant.status == Status.QUEUED:
         queue.start_next([grant.player_id], at=draft.at)
     return grant
@@ -215,8 +216,8 @@ def _begin(grant: BonusGrant, draft: Draft) -> BonusGrant:
     grant.save(force_insert=True)
     if entry is not None:
         GrantMovement.objects.create(grant=grant, entry=entry, amount=entry.amount)
-    content = _content(grant) | {"house": str(draft.house), "reason": draft.reason}
-    _tell(grant, "", f"credited by {draft.source.type} {draft.source.ref}", draft.at, draft.actor_id, content, entry)
+    detail = content(grant) | {"house": str(draft.house), "reason": draft.reason}
+    tell(grant, "", f"credited by {draft.source.type} {draft.source.ref}", draft.at, draft.actor_id, detail, entry)
     queue.close_spent([grant.pk], at=draft.at)
     queue.start_next([grant.player_id], at=draft.at)
     return grant
@@ -309,11 +310,30 @@ def _take_deposit(grant: BonusGrant, deposit: Decimal | None, deposit_ref: str) 
     """The deposit of a claim sets the amount and the requirement; one that came with the offer stays."""
     if deposit is not None or deposit_ref:
         grant.deposit, grant.deposit_ref = _deposit(deposit, deposit_ref, grant.currency), deposit_ref
+        _refuse_used_deposit(grant)
     version = grant.template_version
     terms = Terms.from_json(grant.terms)
     if version is not None:
         grant.principal = principal_of(version, grant.currency, grant.principal or None, grant.deposit)
     grant.wagering_required = requirement(terms, grant.principal, grant.deposit, grant.currency)
+
+
+def _refuse_used_deposit(grant: BonusGrant) -> None:
+    """A deposit triggers one bonus of a template, is always the same amount, and none after its charge-back. Needs the wallet's lock."""
+    if not grant.deposit_ref:
+        return
+    of_deposit = BonusGrant.objects.filter(player_id=grant.player_id, deposit_ref=grant.deposit_ref).exclude(pk=grant.pk)
+    for other in of_deposit.select_related("template_version").order_by("id"):
+        what = f"deposit {grant.deposit_ref!r}"
+        if other.status == Status.REVERSED:
+            raise GrantRefused(f"{what} was charged back, which took bonus grant {other.pk}; it triggers no other")
+        if (other.deposit, other.currency) != (grant.deposit, grant.currency):
+            was = f"{from_minor(other.deposit, other.currency)} {other.currency}"
+            raise GrantRefused(f"{what} was {was} when it triggered bonus grant {other.pk}; correct the amount, or the id of the deposit")
+        version = grant.template_version
+        is_same = version is not None and _template_id(other.template_version) == version.template_id
+        if is_same and other.status != Status.EXPIRED_UNCLAIMED:
+            raise GrantRefused(f"{what} has triggered bonus grant {other.pk} of the same template; a bonus is given once for a deposit")
 
 
 def _check_player(player_id: int, version: BonusTemplateVersion, at: datetime) -> None:
@@ -327,7 +347,7 @@ def _check_player(player_id: int, version: BonusTemplateVersion, at: datetime) -
         raise GrantRefused("the player may be given nothing now: excluded, flagged for harm, or not active")
 
 
-def _content(grant: BonusGrant) -> dict[str, Any]:
+def content(grant: BonusGrant) -> dict[str, Any]:
     """What a change decided, for the event: enough to rebuild the grant from its log."""
     return {
         "product": str(grant.product),
@@ -341,7 +361,7 @@ def _content(grant: BonusGrant) -> dict[str, Any]:
     }
 
 
-def _tell(
+def tell(
     grant: BonusGrant, before: str, cause: str, at: datetime, actor_id: int | None, detail: dict[str, Any], entry: Entry | None = None
 ) -> None:
     GrantEvent.objects.create(

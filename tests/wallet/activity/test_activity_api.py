@@ -15,6 +15,7 @@ from tests.wallet.factories import assert_books_balance
 from wallet import services
 from wallet.activity.contract import grant_event_view
 from wallet.models import BonusGrant, GrantEvent, PayoutInstruction, WagerCount, WagerEvent
+from wallet.reconciliation import verify
 
 pytestmark = pytest.mark.django_db
 
@@ -168,6 +169,36 @@ def test_platform_bonus__queued_and_begun_by_another_service__is_not_sent_for_pa
     assert (queued.status, paid.grant_id, paid.status, paid.platform_ref) == ("COMPLETED", queued.pk, "DELIVERED", "user bonus ub-2")
     assert paid.delivered_at is not None
     assert_books_balance()
+
+
+def test_platform_bonus__created_again_with_other_money__is_refused(api, player):
+    api.post("/wallet/events/bonus", {"items": [platform_bonus()]})
+    for other in ({"amount": "21.00"}, {"required_wagering_amount": "199.00"}):
+        (refused,) = api.post("/wallet/events/bonus", {"items": [platform_bonus(**other)]}).json()["refused"]
+        assert refused["type"].endswith(":idempotency-conflict")
+    assert BonusGrant.objects.get().principal == 2000
+
+
+def test_platform_bonus__completed_while_paused__is_refused_and_not_passed_over(api, player):
+    api.post("/wallet/events/bonus", {"items": [platform_bonus()]})
+    BonusGrant.objects.update(status="PAUSED")
+    (refused,) = api.post("/wallet/events/bonus", {"items": [platform_bonus(status="Completed")]}).json()["refused"]
+    assert "is paused; resume it" in refused["detail"]
+    assert (BonusGrant.objects.get().status, PayoutInstruction.objects.count()) == ("PAUSED", 0)
+
+
+def test_platform_bonus__offered_then_created_behind_another__is_rebuilt_from_its_log(api, player):
+    api.post("/wallet/events/bonus", {"items": [platform_bonus(user_bonus_id="ub-2", status="Pending", amount="5.00")]})
+    api.post("/wallet/events/bonus", {"items": [platform_bonus()]})
+    api.post("/wallet/events/bonus", {"items": [platform_bonus(user_bonus_id="ub-2")]})
+    queued = BonusGrant.objects.get(source_ref="ub-2")
+    assert (queued.status, queued.principal) == ("QUEUED", 2000)
+    assert verify(player.pk).ok
+    api.post("/wallet/events/bonus", {"items": [platform_bonus(status="Forfeited")]})
+    queued.refresh_from_db()
+    assert (queued.status, queued.balance) == ("ACTIVE", 2000)
+    report = verify(player.pk)
+    assert report.ok, report.differences
 
 
 def test_grant_event_view__has_the_fields_of_the_contract(player):
