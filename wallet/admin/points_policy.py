@@ -1,6 +1,7 @@
 """Points policies: how long the points of each unit live, with what that means in words and for an example day."""
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -75,6 +76,18 @@ class PointsPolicyForm(forms.ModelForm):
         except ValueError as error:
             raise forms.ValidationError(str(error)) from error
         return zone
+
+    def clean_cost_per_point(self) -> Decimal:
+        cost: Decimal = self.cleaned_data["cost_per_point"]
+        if cost < 0:
+            raise forms.ValidationError("At least 0.")
+        return cost
+
+    def clean_breakage(self) -> Decimal:
+        share: Decimal = self.cleaned_data["breakage"]
+        if not 0 <= share <= 1:
+            raise forms.ValidationError("A share from 0 to 1: 0.15 means that 15 % are expected never to be used.")
+        return share
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}

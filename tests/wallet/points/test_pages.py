@@ -115,6 +115,8 @@ def test_policy_form__good_input__is_saved_with_history_and_audit() -> None:
         ({"warn_days": "367"}, "At most 366"),
         ({"expiry": "inactivity", "period": "30"}, "Choose at least one"),
         ({"cost_currency": "1"}, "ISO 4217"),
+        ({"cost_per_point": "-1"}, "At least 0."),
+        ({"breakage": "1.5"}, "A share from 0 to 1"),
     ],
 )
 def test_policy_form__bad_input__names_the_field(change: dict[str, str], message: str) -> None:
