@@ -210,9 +210,14 @@ def _tier_standing(player: Player, *, may_be_told: bool) -> dict[str, Any] | Non
     stored = getattr(player, "tier_standing", None)
     if stored is None:
         return None
-    shown = {"valid_until": stored.valid_until, "points_to_next": stored.to_next, "may_be_told": may_be_told, "looked_at": stored.looked_at}
+    shown = {"points_to_next": stored.to_next, "may_be_told": may_be_told, "looked_at": stored.looked_at}
     if may_be_told:
-        shown |= {"points_to_keep": stored.to_keep, "in_grace": stored.grace_until is not None, "next_review_at": stored.next_review_at}
+        shown |= {
+            "valid_until": stored.valid_until,
+            "points_to_keep": stored.to_keep,
+            "in_grace": stored.grace_until is not None,
+            "next_review_at": stored.next_review_at,
+        }
     return shown
 
 

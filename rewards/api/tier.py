@@ -33,7 +33,7 @@ class TierStandingSerializer(serializers.Serializer):
         source="rule_tier.name", default=None, allow_null=True, help_text="The tier by the rules; another one while an override holds."
     )
     since = serializers.DateTimeField(allow_null=True, help_text="When the rules gave the tier.")
-    valid_until = serializers.DateTimeField(help_text="The review: the period that ends here decides.")
+    valid_until = serializers.DateTimeField(allow_null=True, help_text="The review: the period that ends here decides.")
     override_until = serializers.DateTimeField(allow_null=True)
     frozen = serializers.CharField(allow_blank=True, help_text="EXCLUDED, SUSPENDED or CLOSED: no tier moves. Empty otherwise.")
     metric = serializers.DecimalField(**_POINTS, help_text="Qualifying points of the running window, net of reversals.")
@@ -42,8 +42,8 @@ class TierStandingSerializer(serializers.Serializer):
     to_next = serializers.DecimalField(**_POINTS, allow_null=True, help_text="Points to the next tier; null at the top.")
     next_needs_clearance = serializers.BooleanField(help_text="The next tier is for high-value players, and no clearance is in force.")
     waiting_for_clearance = serializers.CharField(source="waiting_for.name", default=None, allow_null=True)
-    next_review_at = serializers.DateTimeField(help_text="End of the grace, or else the review.")
-    days_left = serializers.IntegerField(help_text="Days to the next review.")
+    next_review_at = serializers.DateTimeField(allow_null=True, help_text="End of the grace, or else the review.")
+    days_left = serializers.IntegerField(allow_null=True, help_text="Days to the next review.")
     may_be_told = serializers.BooleanField(
         help_text="False under an exclusion, a cool-off or a harm flag: no message may say that the tier could be lost, and the fields "
         "that would say it are null."
@@ -58,7 +58,9 @@ class TierStandingSerializer(serializers.Serializer):
 
 
 # what says, or lets one work out, that the tier could be lost
-LOSS_FIELDS = ("review_metric", "to_keep", "in_grace", "grace_until", "projected_outcome", "projected_tier")
+LOSS_FIELDS = (
+    "valid_until", "next_review_at", "days_left", "review_metric", "to_keep", "in_grace", "grace_until", "projected_outcome", "projected_tier",
+)  # fmt: skip
 
 
 class PlayerTierView(generics.GenericAPIView):

@@ -173,7 +173,10 @@ def test_api__player_under_cool_off__is_told_nothing_of_losing_the_tier(gold: Pl
     Exclusion.objects.create(player=gold, kind="COOL_OFF", starts_at=now, ends_at=now + timedelta(days=7), recorded_at=now)
     answer = KeyedClient(["players:read"]).get("/players/P001/tier").json()
     hidden = ("review_metric", "to_keep", "in_grace", "grace_until", "projected_outcome", "projected_tier")
-    assert (answer["may_be_told"], answer["keep_text"], [answer[name] for name in hidden]) == (False, "", [None] * 6)
+    hidden += ("valid_until", "next_review_at", "days_left")  # a review beyond the validity would give a grace away
+    assert (answer["may_be_told"], answer["keep_text"], [answer[name] for name in hidden]) == (False, "", [None] * 9)
+    state = KeyedClient(["players:read"]).get("/players/P001/state").json()
+    assert state["tier_standing"].keys() == {"points_to_next", "may_be_told", "looked_at"}
     assert (answer["tier"]["name"], answer["frozen"], answer["to_next"]) == ("Gold", "EXCLUDED", "38000.00")
 
 
