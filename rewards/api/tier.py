@@ -59,7 +59,8 @@ class TierStandingSerializer(serializers.Serializer):
 
 # what says, or lets one work out, that the tier could be lost
 LOSS_FIELDS = (
-    "valid_until", "next_review_at", "days_left", "review_metric", "to_keep", "in_grace", "grace_until", "projected_outcome", "projected_tier",
+    "valid_until", "next_review_at", "days_left", "review_metric", "to_keep", "in_grace", "grace_until", "projected_outcome",
+    "projected_tier",
 )  # fmt: skip
 
 
