@@ -134,6 +134,9 @@ CORRUPTIONS = [
     ("UPDATE wallet_wagercount SET verdict = 'COUNTED' WHERE verdict = 'PENALTY'", REPLAY),
     ("UPDATE wallet_entry SET amount = amount + 1 WHERE reversal_of_id IS NOT NULL AND house = 'stake'",
      "a reversal takes back what it reverses"),
+    ("UPDATE wallet_entry SET (source_type, source_ref, source_sub) = (SELECT source_type, source_ref, source_sub FROM wallet_bonusgrant "
+     "WHERE status = 'QUEUED') WHERE id = (SELECT min(id) FROM wallet_entry WHERE house = 'redemption')",
+     "the source of a bonus stands for nothing else"),
     ("UPDATE wallet_account SET owed = 3 WHERE unit = 'BONUS'", "owed = sum of debt entries"),
 ]  # fmt: skip
 

@@ -55,6 +55,23 @@ MONEY_CHECKS = (
         """,
         "accounts",
     ),
+    Check(
+        "the source of a bonus stands for nothing else",
+        "{actual} other postings or waiting points have the source of a bonus, which could not begin then",
+        f"""
+        SELECT {_ROW}, 0, others.number
+        FROM {_WITH_ACCOUNT} CROSS JOIN LATERAL (
+            SELECT (SELECT count(*) FROM wallet_entry AS entry
+                    WHERE entry.source_ref = g.source_ref AND entry.source_type = g.source_type AND entry.source_sub = g.source_sub
+                      AND NOT EXISTS (SELECT FROM wallet_grantmovement WHERE entry_id = entry.id AND grant_id = g.id))
+                 + (SELECT count(*) FROM wallet_lot AS lot
+                    WHERE lot.source_ref = g.source_ref AND lot.source_type = g.source_type AND lot.source_sub = g.source_sub) AS number
+        ) AS others
+        WHERE {_GRANTS} AND g.status IN ('OFFERED', 'QUEUED') AND others.number > 0 ORDER BY account.id
+        """,
+        "grants",
+        is_amount=False,
+    ),
     _against_movements("bonus", "balance"),
     _against_movements("locked winnings", "locked"),
     Check(
