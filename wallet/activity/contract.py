@@ -61,6 +61,7 @@ class BonusReport:
     amount: int
     required: Decimal
     at: datetime
+    turned_real: int = 0  # 0: not said
 
 
 def casino_activity(event: dict[str, Any], *, player_id: int, received_at: datetime) -> Activity:
@@ -138,6 +139,7 @@ def bonus_report(event: dict[str, Any], *, player_id: int) -> BonusReport:
         amount=_minor(event, "amount", currency),
         required=event["required_wagering_amount"],
         at=event["timestamp"],
+        turned_real=_minor(event, "bonus_turned_real", currency),
     )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from loyalty_site.common.clock import require_utc
+from loyalty_site.common.money import from_minor
 from players.models import Player
 from wallet.bonus import states
 from wallet.bonus.states import FINAL, OPEN, WAITING, Status
@@ -114,9 +115,11 @@ def _ended(report: BonusReport, grant: BonusGrant | None, source: Source, at: da
     if grant.status in FINAL:
         if grant.status != after:
             raise GrantRefused(f"bonus grant {grant.pk} is {grant.get_status_display().lower()}; that is final")
+        _check_turned_real(report, grant, grant.released)
         return grant
     if after == Status.COMPLETED and grant.status not in OPEN:
         raise GrantRefused(f"bonus grant {grant.pk} is {grant.get_status_display().lower()}; a bonus that never began cannot be completed")
+    _check_turned_real(report, grant, grant.balance + grant.locked)
     if after == Status.REVERSED:
         return reverse_grant(grant.pk, cause="reversed on the platform", source=source, at=at)
     if not queue.end([grant.pk], Closing(after, f"{report.status} on the platform"), at=at).count:
@@ -151,6 +154,16 @@ def _check_same(report: BonusReport, grant: BonusGrant) -> None:
         raise IdempotencyConflict(
             f"user_bonus_id: {report.user_bonus_id} was created before as bonus grant {grant.pk} with another amount or requirement; "
             "use a new one"
+        )
+
+
+def _check_turned_real(report: BonusReport, grant: BonusGrant, in_books: int) -> None:
+    """What the platform paid for a completed bonus is what the books have: a difference is play that was not reported."""
+    if _ENDS[report.status] == Status.COMPLETED and report.turned_real and report.turned_real != in_books:
+        said, have = (from_minor(amount, grant.currency) for amount in (report.turned_real, in_books))
+        raise GrantRefused(
+            f"bonus_turned_real: {said} {grant.currency}, but the books have {have} on bonus grant {grant.pk}; "
+            "report its bets and wins first"
         )
 
 

@@ -150,7 +150,9 @@ class BonusEventSerializer(serializers.Serializer):
     amount = AmountField()
     bonus_code = CleanCharField(max_length=80, default="", allow_blank=True)
     bonus_id = CleanCharField(max_length=80, default="", allow_blank=True)
-    bonus_turned_real = AmountField(default=Decimal(0))
+    bonus_turned_real = AmountField(
+        default=Decimal(0), help_text="Of a completed bonus: what became cash. It has to be what the books have; 0: not said."
+    )
     currency = serializers.RegexField(_CURRENCY)
     exchange_rate = serializers.DecimalField(max_digits=20, decimal_places=10, min_value=Decimal(0))
     locked_amount = AmountField(default=Decimal(0))

@@ -151,6 +151,23 @@ def test_bonus_events__other_ends__close_the_grant(api, player, status, after):
     assert_books_balance()
 
 
+def test_platform_bonus__completed_with_another_sum_than_the_books_have__waits_for_its_play(api, player):
+    def completed(turned_real):
+        body = {"items": [platform_bonus(status="Completed", bonus_turned_real=turned_real)]}
+        return api.post("/wallet/events/bonus", body).json()["refused"]
+
+    api.post("/wallet/events/bonus", {"items": [platform_bonus()]})
+    (refused,) = completed("15.00")
+    assert "bonus_turned_real: 15.00 EUR, but the books have 20.00" in refused["detail"]
+    assert (BonusGrant.objects.get().status, PayoutInstruction.objects.count()) == ("ACTIVE", 0)
+    assert api.post("/wallet/events", {"items": [event("BET", "5", "a", cash_before="0", ends_round=True)]}).json()["refused"] == []
+    assert completed("15.00") == []
+    assert (BonusGrant.objects.get().released, PayoutInstruction.objects.get().amount) == (1500, 1500)
+    assert completed("15.00") == []
+    assert "the books have 15.00" in completed("16.00")[0]["detail"]
+    assert_books_balance()
+
+
 def test_platform_bonus__wagered_here__is_not_sent_for_payment(api, player):
     api.post("/wallet/events/bonus", {"items": [platform_bonus(required_wagering_amount="5")]})
     api.post("/wallet/events", {"items": [event("BET", "5", "a", ends_round=True)]})
