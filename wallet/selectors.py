@@ -12,7 +12,7 @@ from django.db.models import Count, QuerySet, Sum
 from loyalty_site.common.money import from_minor
 from players.models import Player
 
-from .models import OPEN_STATUSES, Account, AdjustmentRequest, BonusGrant, Entry, Unit
+from .models import OPEN_STATUSES, Account, AdjustmentRequest, BonusGrant, Entry, Lot, Unit
 from .points.warnings import expiring_soon as expiring_soon
 from .values import Balance, money_unit
 
@@ -65,14 +65,24 @@ def balances(player_id: int) -> list[Balance]:
     found = {(account.unit, account.currency): account for account in Account.objects.filter(player_id=player_id)}
     kinds = [("LP", ""), ("RP", ""), ("TICKET", ""), ("BONUS", currency)]
     kinds += sorted(kind for kind in found if kind not in kinds)
+    waiting = Lot.objects.filter(player_id=player_id, status=Lot.Status.PENDING).order_by().values_list("account__unit")
+    pending = dict(waiting.annotate(points=Sum("remaining")))
+
+    def shown(unit: str, code: str, minor: int) -> Decimal:
+        return from_minor(minor, money_unit(unit, code))
+
+    nothing = Account()
     return [
         Balance(
             unit,
             code,
-            from_minor(found[unit, code].balance if (unit, code) in found else 0, money_unit(unit, code)),
-            from_minor(found[unit, code].earned_total if (unit, code) in found else 0, money_unit(unit, code)),
+            amount=shown(unit, code, account.balance),
+            earned_total=shown(unit, code, account.earned_total),
+            owed=shown(unit, code, account.owed),
+            pending=shown(unit, code, pending.get(unit, 0)),
         )
         for unit, code in kinds
+        for account in [found.get((unit, code), nothing)]
     ]
 
 

@@ -42,12 +42,14 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What a player owns of one unit."""
+    """What a player owns of one unit; `owed`: paid first by the next credits; `pending`: in lots that wait, no part of the amount."""
 
     unit: str
     currency: str
     amount: Decimal
     earned_total: Decimal
+    owed: Decimal
+    pending: Decimal
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,6 +192,16 @@ def test_reverse_entry__points_spent_meanwhile__become_a_debt(player):
     assert_books_balance()
 
 
+def test_balances__debt_and_waiting_points__stand_beside_the_amount(player):
+    earned = points(player.pk, "50", unit="RP", ref="bet")
+    asked = {"player_id": player.pk, "unit": "RP", "currency": "", "source": Source("shop", "1"), "at": NOW, "reason": "mug"}
+    services.spend(**asked, amount=Decimal(20))
+    services.reverse_entry(earned.pk, source=Source("void", "1"), at=NOW, reason="voided bet", actor=None)
+    services.add_points(player_id=player.pk, unit="RP", amount=Decimal(7), source=Source("trip", "1"), at=NOW, pending_until="event")
+    of_rp = next(one for one in services.balances(player.pk) if one.unit == "RP")
+    assert (of_rp.amount, of_rp.owed, of_rp.pending) == (0, 20, 7)
+
+
 def test_balances__without_accounts__shows_zero_of_every_unit(player):
     points(player.pk, "2.50", unit="RP")
     shown = {(one.unit, one.currency): one.amount for one in services.balances(player.pk)}

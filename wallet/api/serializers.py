@@ -18,6 +18,12 @@ class BalanceSerializer(serializers.Serializer):
     currency = serializers.CharField(help_text="ISO 4217 for bonus money, empty for points and tickets.")
     amount = serializers.DecimalField(max_digits=20, decimal_places=4)
     earned_total = serializers.DecimalField(max_digits=20, decimal_places=4, help_text="Earned in all, net of reversals.")
+    owed = serializers.DecimalField(
+        max_digits=20, decimal_places=4, help_text="What reversals took that was not there any more: the next credits pay it first."
+    )
+    pending = serializers.DecimalField(
+        max_digits=20, decimal_places=4, help_text="Points in lots that wait for their time or event; no part of the amount."
+    )
 
 
 class BalancesSerializer(serializers.Serializer):
