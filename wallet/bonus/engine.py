@@ -14,7 +14,7 @@ from .quoting import Quote, quote
 from .rollback import cancelled_on_arrival, rollback
 from .settlement import count, settle
 from .split import NotCovered, Parts
-from .stakes import stake_of
+from .stakes import is_spin_of, stake_of
 from .states import OPEN, Status
 from .values import Activity, Grant, Kind, Outcome, Recorded, Wallet
 from .weights import Table
@@ -92,7 +92,7 @@ def _bet(event: Event) -> None:
         return
     grant = event.open_grant(activity.product)
     why_not = counting.unusable(grant, activity) if grant else ""
-    if grant and activity.is_free_round and not why_not and not _is_spin_of(grant, activity):
+    if grant and activity.is_free_round and not is_spin_of(grant, activity):
         grant = None  # a free round of the platform's own
     usable = grant if not why_not else None
     parts = Parts(0, 0, 0) if activity.is_free_round else stake_of(activity, usable)
@@ -110,11 +110,6 @@ def _bet(event: Event) -> None:
     _wins_that_waited(event)
     if activity.ends_round or _round_has_ended(event):
         settle(event)
-
-
-def _is_spin_of(grant: Grant, activity: Activity) -> bool:
-    game = grant.terms.spin_game
-    return grant.spins_left > 0 and (not game or game.casefold() == activity.game_code.casefold())
 
 
 def _round_has_ended(event: Event) -> bool:

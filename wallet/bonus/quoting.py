@@ -8,8 +8,8 @@ from . import counting, split
 from .counting import ZERO
 from .event import check, set_parts
 from .split import Parts
-from .stakes import stake_of
-from .values import Activity, Recorded, Wallet
+from .stakes import is_spin_of, stake_of
+from .values import Activity, Grant, Recorded, Wallet
 from .weights import Table
 from .working import Work
 
@@ -32,9 +32,11 @@ def quote(wallet: Wallet, bet: Activity, tables: Mapping[int, Table], *, win: in
     check(bet)
     grant = Work(wallet, bet.received_at, tables).open_grant(bet.product)
     why_not = counting.unusable(grant, bet) if grant else "NO_BONUS"
+    if grant and bet.is_free_round and not is_spin_of(grant, bet):
+        grant, why_not = None, "NO_BONUS"  # a free round of the platform's own
     usable = grant if grant and not why_not else None
     parts = Parts(0, 0, 0) if bet.is_free_round else stake_of(bet, usable)
-    won = None if win is None else split.win_parts(win, parts, to_locked=usable is not None and usable.terms.winnings == "locked")
+    won = None if win is None else _win(win, bet, parts, usable)
     if usable is None:
         return Quote(grant.grant_id if grant else None, parts, won, why_not, "", ZERO, ZERO)
     recorded = Recorded(bet)
@@ -42,3 +44,9 @@ def quote(wallet: Wallet, bet: Activity, tables: Mapping[int, Table], *, win: in
     judged = counting.judge(recorded, usable, win or 0, tables)
     would_count = min(judged.counts, usable.required + judged.penalty - usable.wagered)
     return Quote(usable.grant_id, parts, won, judged.verdict, judged.rule, judged.weight, would_count)
+
+
+def _win(win: int, bet: Activity, stake: Parts, grant: Grant | None) -> Parts:
+    if bet.is_free_round and grant is not None:
+        return Parts(0, win, 0)  # what spins win is the bonus
+    return split.win_parts(win, stake, to_locked=grant is not None and grant.terms.winnings == "locked")

@@ -1,4 +1,4 @@
-"""Whose money a reported stake is."""
+"""Whose money a reported stake is, and whose free spin."""
 
 from . import split
 from .event import stated_parts
@@ -21,3 +21,9 @@ def stake_of(activity: Activity, grant: Grant | None) -> Parts:
         return Parts(activity.amount, 0, 0)
     order = grant.terms.fund_order if grant else "real_first"
     return split.stake_parts(order, activity.amount, cash=max(0, activity.cash_before), bonus=bonus, locked=locked)
+
+
+def is_spin_of(grant: Grant, activity: Activity) -> bool:
+    """Whether a free round is one of the grant's spins; else it is a free round of the platform's own."""
+    game = grant.terms.spin_game
+    return grant.spins_left > 0 and (not game or game.casefold() == activity.game_code.casefold())

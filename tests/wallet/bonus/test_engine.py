@@ -288,6 +288,26 @@ def test_free_spins__winnings_become_the_bonus_and_set_the_requirement() -> None
     assert play.end("c").payouts[0].amount == 1300
 
 
+@pytest.mark.parametrize("status", [Status.ACTIVE, Status.PAUSED])
+def test_free_round__of_the_platforms_own__wins_cash_also_while_a_bonus_is_paused(status: Status) -> None:
+    play = Play(grant(status=status))
+    play.bet(0, name="own", is_free_round=True, ends_round=False)
+    outcome = play.win(700, of="own")
+    assert (outcome.cash_change, outcome.postings, play.grant().balance) == (700, [], 10_000)
+
+
+@pytest.mark.parametrize(("game", "split", "grant_id"), [("Book", Parts(0, 700, 0), 1), ("Other", Parts(700, 0, 0), None)])
+def test_quote__of_a_free_round__divides_the_win_as_apply_does(game: str, split: Parts, grant_id: int | None) -> None:
+    play = spins(spin_game="book")
+    bet = Activity("platform", "q", Kind.BET, 7, "EUR", "q", NOW, NOW, amount=0, is_free_round=True, game_code=game, house_edge=None)
+    quoted = engine.quote(play.wallet, bet, play.tables, win=700)
+    assert (quoted.win, quoted.grant_id) == (split, grant_id)
+    play.bet(0, name="spin", is_free_round=True, ends_round=False, game_code=game)
+    recorded = play.win(700, of="spin").recorded
+    assert recorded is not None
+    assert (recorded.real_part, recorded.bonus_part, recorded.locked_part) == (split.real, split.bonus, split.locked)
+
+
 def test_free_spins__nothing_won__lost_after_the_last_round() -> None:
     play = spins()
     for name in ("s1", "s2"):
