@@ -40,6 +40,7 @@ _FIELDS = (
     "valid_from",
     "valid_to",
 )
+_EARLIEST = date(2000, 1, 1)
 # what may still be said of a rule that has begun: days were reckoned with the rest
 _OPEN_FIELDS = ("name", "valid_to")
 
@@ -218,9 +219,12 @@ class EarningsPage(StaffPage):
         if not text:
             return today, ""
         try:
-            return min(date.fromisoformat(text), today), ""
+            asked = min(date.fromisoformat(text), today)
         except ValueError:
             return today, f"{text!r} is no day; write it as 2026-03-31. Shown are the latest days."
+        if asked < _EARLIEST:
+            return today, f"There are no days before {_EARLIEST}. Shown are the latest days."
+        return asked, ""
 
 
 def _day(one: dict[str, Any], currency: str) -> dict[str, Any]:
