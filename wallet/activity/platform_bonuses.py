@@ -122,7 +122,7 @@ def _ended(report: BonusReport, grant: BonusGrant | None, source: Source, at: da
     _check_turned_real(report, grant, grant.balance + grant.locked)
     if after == Status.REVERSED:
         return reverse_grant(grant.pk, cause="reversed on the platform", source=source, at=at)
-    if not queue.end([grant.pk], Closing(after, f"{report.status} on the platform"), at=at).count:
+    if not queue.end([grant.pk], Closing(after, f"{report.status} on the platform", {"decided_by": PLATFORM_SOURCE}), at=at).count:
         raise GrantRefused(f"bonus grant {grant.pk} is {grant.get_status_display().lower()}; resume it before it ends as {after.lower()}")
     grant.refresh_from_db()
     return grant

@@ -218,6 +218,14 @@ def test_platform_bonus__offered_then_created_behind_another__is_rebuilt_from_it
     assert report.ok, report.differences
 
 
+def test_platform_bonus__completed_by_what_only_the_platform_knows__is_rebuilt_from_its_log(api, player):
+    api.post("/wallet/events/bonus", {"items": [platform_bonus()]})
+    api.post("/wallet/events/bonus", {"items": [platform_bonus(status="Completed")]})
+    assert BonusGrant.objects.get().status == "COMPLETED"
+    report = verify(player.pk)
+    assert report.ok, report.differences
+
+
 def test_grant_event_view__has_the_fields_of_the_contract(player):
     bonus = a_grant(player)
     view = grant_event_view(GrantEvent.objects.get(grant=bonus))
