@@ -224,11 +224,11 @@ class ReplayedWallet:
 
     def _end(self, grant: Grant, detail: Mapping[str, str]) -> None:
         """Ends that follow from the grant's state must follow from it here, too; what was left must be what the end says."""
-        is_earned = grant.wagered >= grant.required and not grant.spins_left
-        # a platform that runs the bonus itself completes it by what it knows, not by what it reported
-        if grant.status == Status.COMPLETED and not is_earned and detail.get("decided_by") != PLATFORM_SOURCE:
+        # a platform that runs the bonus itself ends it by what it knows, not by what it reported
+        is_ours = detail.get("decided_by") != PLATFORM_SOURCE
+        if is_ours and grant.status == Status.COMPLETED and (grant.wagered < grant.required or grant.spins_left):
             raise ReplayFailed(f"the log completes grant {grant.grant_id} at {grant.wagered} of {grant.required}")
-        if grant.status == Status.LOST and (grant.money >= grant.terms.min_bet or grant.open_bets):
+        if is_ours and grant.status == Status.LOST and (grant.money >= grant.terms.min_bet or grant.open_bets):
             raise ReplayFailed(f"the log loses grant {grant.grant_id}, with {grant.money} minor units left and {grant.open_bets} open bets")
         if int(detail.get("money", grant.money)) != grant.money:
             raise ReplayFailed(f"grant {grant.grant_id} ended with {detail['money']} minor units left, the log says {grant.money}")

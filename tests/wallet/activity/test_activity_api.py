@@ -149,6 +149,8 @@ def test_bonus_events__other_ends__close_the_grant(api, player, status, after):
     api.post("/wallet/events/bonus", {"items": [platform_bonus(status=status)]})
     assert (BonusGrant.objects.get().status, PayoutInstruction.objects.count()) == (after, 0)
     assert_books_balance()
+    report = verify(player.pk)
+    assert report.ok, report.differences
 
 
 def test_platform_bonus__completed_with_another_sum_than_the_books_have__waits_for_its_play(api, player):
