@@ -92,7 +92,7 @@ class PlayerTier(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"tier of player {self.player_id}"
+        return f"tier of {self.player.external_id}"
 
 
 class VipClearance(models.Model):

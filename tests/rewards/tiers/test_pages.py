@@ -114,6 +114,8 @@ def test_override__by_a_manager__moves_and_is_audited(gold: Player, ladder: dict
     page = client.get(reverse("admin:players_playertier_change", args=[gold.pk])).content.decode()
     assert "asked for it by letter" in page
     assert "Lift the override" in page
+    assert "Tier of P001" in page
+    assert f"player {gold.pk}" not in page
     post(client, "lift", gold.pk, reason="withdrew the letter")
     assert "Lift the override" not in client.get(reverse("admin:players_playertier_change", args=[gold.pk])).content.decode()
     assert Player.objects.get(pk=gold.pk).tier == ladder["Gold"]
