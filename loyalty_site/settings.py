@@ -106,8 +106,9 @@ DATABASES["default"]["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE", 60)
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"].setdefault("OPTIONS", {})
 DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", 5)
-# online requests give up on a lock instead of queueing behind a batch; jobs raise it for their own transactions
-DATABASES["default"]["OPTIONS"].setdefault("options", "-c lock_timeout=3s -c timezone=UTC")
+# Online requests give up on a lock instead of queueing behind a batch; jobs raise it for their own transactions. Set-based statements
+# run for milliseconds at a time: compiling one takes longer than running it.
+DATABASES["default"]["OPTIONS"].setdefault("options", "-c lock_timeout=3s -c timezone=UTC -c jit=off")
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
