@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -32,7 +33,8 @@ from django.db import connection, transaction  # noqa: E402
 from loyalty_site.common import jobs  # noqa: E402
 from players.models import Player  # noqa: E402
 from rewards.models import DecisionEvent, RewardDecision, RewardRule, RuleVersion  # noqa: E402
-from wallet.models import Account, BonusGrant, Entry, GrantEvent, GrantMovement  # noqa: E402
+from wallet.bonus.terms import Terms  # noqa: E402
+from wallet.models import Account, BonusGrant, Entry, GrantEvent, GrantMovement, Lot  # noqa: E402
 from wallet.services import reconcile  # noqa: E402
 
 AT = datetime(2026, 3, 15, 12, tzinfo=UTC)
@@ -48,24 +50,26 @@ SELECT 'bench-' || n, '', '', '', '', 'MT', 'EUR', '', '', 'ACTIVE', 'WINNING', 
 _DECISIONS = """
 INSERT INTO rewards_rewarddecision (player_id, rule_id, rule_version_id, period, stacking_group, source, idempotency_key, unit, currency,
     proposed_minor, amount_minor, wagering_multiple, wagering_required, expiry_hours, eligible_games, status, verdicts, refused_by, facts,
-    diff, expected_cost, budget_ids, reason, approvals_needed, proposed_at, checked_at, decided_at, error)
+    diff, expected_cost, budget_ids, reason, approvals_needed, proposed_at, checked_at, decided_at, error, bonus_template)
 SELECT id, %(rule)s, %(version)s, '2026-03-15', '', 'RULE', '', %(unit)s, %(currency)s, 1000 + id %% 500, 1000 + id %% 500,
     %(multiple)s, %(required)s, %(hours)s, '[]',
-    'AUTO_APPROVED', '[]', '', '{}', '[]', 10, '{}', '', 0, %(at)s, %(at)s, %(at)s, ''
+    'AUTO_APPROVED', '[]', '', '{}', '[]', 10, '{}', '', 0, %(at)s, %(at)s, %(at)s, '', ''
 FROM players_player ORDER BY id
 """
 # what a bonus writes beside account, entry and story
 _FLOOR_BONUS = """
 ), bonus AS (
-    INSERT INTO wallet_bonusgrant (id, player_id, account_id, currency, principal, balance, wagering_required, wagered, eligible_games,
-        status, offered_at, activated_at, expires_at, source_type, source_ref, source_sub)
-    SELECT bonus, player_id, account, 'EUR', amount_minor, amount_minor, wagering_required, 0, eligible_games, 'ACTIVE', %(at)s, %(at)s,
+    INSERT INTO wallet_bonusgrant (id, player_id, account_id, currency, product, principal, balance, locked, deposit, deposit_ref,
+        wagering_required, wagered, penalties, terms, released, kept, spins_left, open_bets, status, queue_order, offered_at, activated_at,
+        expires_at, source_type, source_ref, source_sub)
+    SELECT bonus, player_id, account, 'EUR', 'casino', amount_minor, amount_minor, 0, 0, '', wagering_required, 0, 0,
+        %(terms)s::jsonb || jsonb_build_object('eligible_games', eligible_games), 0, 0, 0, 0, 'ACTIVE', 0, %(at)s, %(at)s,
         %(at)s + expiry_hours * interval '1 hour', 'reward', id::text, '' FROM d
 ), event AS (
-    INSERT INTO wallet_grantevent (grant_id, from_status, to_status, cause, entry_id, occurred_at)
-    SELECT bonus, '', 'ACTIVE', 'credited by reward ' || id, entry, %(at)s FROM d
+    INSERT INTO wallet_grantevent (grant_id, from_status, to_status, cause, detail, entry_id, occurred_at)
+    SELECT bonus, '', 'ACTIVE', 'credited by reward ' || id, %(detail)s::jsonb, entry, %(at)s FROM d
 ), movement AS (
-    INSERT INTO wallet_grantmovement (grant_id, entry_id, amount) SELECT bonus, entry, amount_minor FROM d
+    INSERT INTO wallet_grantmovement (grant_id, entry_id, pocket, amount) SELECT bonus, entry, 'balance', amount_minor FROM d
 """
 # what points write beside account, entry and story
 _FLOOR_LOT = """
@@ -92,6 +96,12 @@ WITH d AS MATERIALIZED (
 )
 UPDATE rewards_rewarddecision r SET status = 'ISSUED', issued_at = %(at)s, error = '' FROM d WHERE r.id = d.id
 """
+# terms and detail as every credit of a bonus without a template writes them
+_TERMS = Terms(requirement=Decimal(50), wagering_seconds=48 * 3600).as_json()
+_DETAIL = {
+    "product": "casino", "principal": "1000", "deposit": "0", "deposit_ref": "", "required": "50", "spins": "0",
+    "expires_at": "2026-03-17T12:00:00.000000+00:00", "queue_order": "0", "house": "rewards", "reason": "Bench",
+}  # fmt: skip
 KINDS: dict[str, dict] = {
     "BONUS": {"unit": "BONUS", "currency": "EUR", "multiple": 5, "required": 50, "hours": 48},
     "LP": {"unit": "LP", "currency": "", "multiple": 0, "required": 0, "hours": None},
@@ -143,7 +153,10 @@ def ours() -> None:
 
 
 def floor(kind: str) -> None:
-    sql(_FLOOR.format(bonus=_FLOOR_BONUS if kind == "BONUS" else _FLOOR_LOT), {"at": AT})
+    sql(
+        _FLOOR.format(bonus=_FLOOR_BONUS if kind == "BONUS" else _FLOOR_LOT),
+        {"at": AT, "terms": json.dumps(_TERMS), "detail": json.dumps(_DETAIL)},
+    )
 
 
 def bulk(batch: int, kind: str) -> None:
@@ -178,6 +191,8 @@ def _bulk_batch(ids: list[int], kind: str) -> None:
     Entry.objects.bulk_create(entries)
     if kind == "BONUS":
         _bulk_grants(grants, entries)
+    else:
+        _bulk_lots(entries)
     RewardDecision.objects.bulk_update(decisions, ["status", "issued_at", "error"])
     DecisionEvent.objects.bulk_create(
         [
@@ -191,7 +206,7 @@ def _bulk_batch(ids: list[int], kind: str) -> None:
 def _grant(one: RewardDecision, account: Account, source: dict[str, str]) -> BonusGrant:
     return BonusGrant(
         player_id=one.player_id, account=account, currency="EUR", principal=one.amount_minor, balance=one.amount_minor,
-        wagering_required=one.wagering_required, eligible_games=one.eligible_games, status="ACTIVE", offered_at=AT,
+        wagering_required=one.wagering_required, terms=_TERMS | {"eligible_games": one.eligible_games}, status="ACTIVE", offered_at=AT,
         activated_at=AT, expires_at=AT + timedelta(hours=one.expiry_hours or 0), **source,
     )  # fmt: skip
 
@@ -201,11 +216,23 @@ def _bulk_grants(grants: list[BonusGrant], entries: list[Entry]) -> None:
     pairs = list(zip(grants, entries, strict=True))
     GrantEvent.objects.bulk_create(
         [
-            GrantEvent(grant=grant, to_status="ACTIVE", cause=f"credited by reward {grant.source_ref}", entry=entry, occurred_at=AT)
+            GrantEvent(
+                grant=grant, to_status="ACTIVE", cause=f"credited by reward {grant.source_ref}", detail=_DETAIL, entry=entry, occurred_at=AT
+            )
             for grant, entry in pairs
         ]
     )
     GrantMovement.objects.bulk_create([GrantMovement(grant=grant, entry=entry, amount=entry.amount) for grant, entry in pairs])
+
+
+def _bulk_lots(entries: list[Entry]) -> None:
+    Lot.objects.bulk_create(
+        [
+            Lot(account=entry.account, player_id=entry.account.player_id, entry=entry, qty=entry.amount, remaining=entry.amount,
+                status="ACTIVE", earned_at=AT, available_at=AT, house="rewards", source_type=entry.source_type, source_ref=entry.source_ref)
+            for entry in entries
+        ]
+    )  # fmt: skip
 
 
 def main() -> None:
