@@ -76,8 +76,8 @@ def objections(terms: PromisedTerms, rules: Iterable[MarketRules]) -> list[Objec
             Objection(
                 "acknowledged_multiple",
                 f"effective {times(effective)}: games that count {(100 * terms.smallest_weight).normalize():f} % of the stake make the "
-                f"player wager {times(effective)}, while {', '.join(unacknowledged)}. Enter {effective.normalize():f} here to accept it, or "
-                "lower the multiple, raise the weights or exclude the games.",
+                f"player wager {times(effective)}, while {', '.join(unacknowledged)}. Enter {effective.normalize():f} here to accept it, "
+                "or lower the multiple, raise the weights or exclude the games.",
             )
         )
     return found
