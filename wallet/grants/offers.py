@@ -26,6 +26,7 @@ from ..models import OPEN_STATUSES, Account, BonusGrant, BonusTemplateVersion, E
 from ..values import MAX_AMOUNT_MINOR, Source, positive_minor, shown
 from . import queue
 from .queue import ACT_PERMISSION, locked_grant, queue_days, require_permission
+from .reversal import is_deposit_reversed
 from .templates import current_version, terms_of
 
 OFFER_PERMISSION = "wallet.offer_bonus"
@@ -322,6 +323,8 @@ def _refuse_used_deposit(grant: BonusGrant) -> None:
     """A deposit triggers one bonus of a template, is always the same amount, and none after its charge-back. Needs the wallet's lock."""
     if not grant.deposit_ref:
         return
+    if is_deposit_reversed(grant.player_id, grant.deposit_ref):
+        raise GrantRefused(f"deposit {grant.deposit_ref!r} was charged back; it triggers no bonus")
     of_deposit = BonusGrant.objects.filter(player_id=grant.player_id, deposit_ref=grant.deposit_ref).exclude(pk=grant.pk)
     for other in of_deposit.select_related("template_version").order_by("id"):
         what = f"deposit {grant.deposit_ref!r}"

@@ -11,6 +11,7 @@ from django.db import transaction
 
 from loyalty_site.common import audit
 from loyalty_site.common.clock import require_utc
+from loyalty_site.common.models import AuditEvent
 from players.models import Player
 
 from .. import ledger
@@ -22,6 +23,8 @@ from ..values import Source, shown
 from . import queue
 from .closing import Closing
 from .queue import locked_grant
+
+DEPOSIT_REVERSED_ACTION = "wallet.deposit_reversed"
 
 
 def reverse_grant(grant_id: int, *, cause: str, source: Source, at: datetime, actor: User | None = None) -> BonusGrant:
@@ -65,7 +68,8 @@ def reverse_grant(grant_id: int, *, cause: str, source: Source, at: datetime, ac
 def reverse_deposit(*, player_id: int, deposit_ref: str, at: datetime, source: Source) -> list[int]:
     """Take back every bonus that a deposit triggered and that has not ended, because the deposit was charged back or rolled back.
 
-    Returns the ids of the grants that are reversed now. Told again it does nothing more. Raises InvalidPosting, UnknownPlayer.
+    It is remembered, so that the deposit triggers none afterwards either. Returns the ids of the grants that are reversed now. Told
+    again it does nothing more. Raises InvalidPosting, UnknownPlayer.
     """
     if not deposit_ref or len(deposit_ref) > 80:
         raise InvalidPosting("deposit_ref must have 1 to 80 characters")
@@ -77,7 +81,22 @@ def reverse_deposit(*, player_id: int, deposit_ref: str, at: datetime, source: S
         ids = list(found.order_by("id").values_list("pk", flat=True))
         for grant_id in ids:
             reverse_grant(grant_id, cause=f"deposit {deposit_ref} was taken back", source=source, at=at)
+        if not is_deposit_reversed(player_id, deposit_ref):
+            after = {"ref": deposit_ref, "source": str(source), "grants": ids}
+            audit.record(DEPOSIT_REVERSED_ACTION, _deposit(player_id, deposit_ref), at=at, after=after)
     return ids
+
+
+def is_deposit_reversed(player_id: int, deposit_ref: str) -> bool:
+    """Whether the platform has told that this deposit of the player was charged back or rolled back."""
+    kind, name = _deposit(player_id, deposit_ref)
+    told = AuditEvent.objects.filter(subject_type=kind, subject_id=name, action=DEPOSIT_REVERSED_ACTION)
+    return told.filter(after__ref=deposit_ref).exists()
+
+
+def _deposit(player_id: int, deposit_ref: str) -> tuple[str, str]:
+    """The subject under which the audit trail keeps a deposit."""
+    return "wallet.deposit", f"{player_id}:{deposit_ref}"[:64]
 
 
 def _take_credit_back(grant: BonusGrant, cause: str, source: Source, at: datetime, actor: User | None) -> tuple[int, int]:

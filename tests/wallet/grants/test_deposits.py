@@ -53,3 +53,13 @@ def test_deposit__charged_back__triggers_no_other_bonus() -> None:
     services.reverse_deposit(player_id=player.pk, deposit_ref="D-1", at=NOW, source=a_source())
     with pytest.raises(GrantRefused, match="was charged back"):
         offer(player.pk, a_template("more", match_percent=Decimal(50)), **PAID)
+
+
+def test_deposit__charged_back_before_it_was_used__triggers_no_bonus() -> None:
+    player, welcome = PlayerFactory(), a_template("welcome", match_percent=Decimal(100), needs_claim=True)
+    offered = offer(player.pk, welcome)
+    services.reverse_deposit(player_id=player.pk, deposit_ref="D-1", at=NOW, source=a_source())
+    with pytest.raises(GrantRefused, match="'D-1' was charged back; it triggers no bonus"):
+        services.claim_grant(offered.pk, at=NOW, **PAID)
+    # control: another deposit of the player does
+    assert services.claim_grant(offered.pk, at=NOW, deposit=Decimal(40), deposit_ref="D-2").status == "ACTIVE"
