@@ -12,6 +12,7 @@ from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from django.core.exceptions import PermissionDenied
@@ -376,12 +377,9 @@ def test_deliver_due__killed_between_sending_and_marking__sent_again_with_the_sa
         "payouts._mark = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"payouts.deliver_due(datetime.fromisoformat({NOW.isoformat()!r}), platform=Platform({server.url!r}, {SECRET!r}))\n"
     )
-    database = connection.settings_dict
-    login = f"{database['USER']}:{database['PASSWORD']}".rstrip(":")
-    environment = os.environ | {
-        "DATABASE_URL": f"postgres://{login}@{database['HOST']}:{database['PORT']}/{database['NAME']}",
-        "DJANGO_SETTINGS_MODULE": "loyalty_site.settings",
-    }
+    # the server of this run, which may be reached by a socket named in the query, and this process's own database on it
+    url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
+    environment = os.environ | {"DATABASE_URL": urlunsplit(url), "DJANGO_SETTINGS_MODULE": "loyalty_site.settings"}
     killed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, timeout=60, check=False)
     assert killed.returncode == -9, killed.stderr.decode()[-2000:]
     assert state(payout) == ("PENDING", 1, SENDING)
