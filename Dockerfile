@@ -21,6 +21,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     LOYALTY_DATA_DIR=/data \
     DJANGO_STATIC_ROOT=/app/staticfiles \
     GUNICORN_BIND=0.0.0.0:8000
+# LightGBM needs the OpenMP runtime
+RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
 RUN groupadd --system --gid 10001 loyalty \
     && useradd --system --uid 10001 --gid loyalty --no-create-home --shell /usr/sbin/nologin loyalty \
     && install --directory --owner=loyalty --group=loyalty --mode=0750 /data /data/uploads
@@ -30,6 +32,7 @@ COPY manage.py gunicorn.conf.py ./
 COPY loyalty_site ./loyalty_site
 COPY players ./players
 COPY wallet ./wallet
+COPY predictions ./predictions
 COPY fraud ./fraud
 COPY rewards ./rewards
 COPY templates ./templates

@@ -55,7 +55,16 @@ _WALLET = _can(
     "lotuse",
     "pointspolicy",
 )
-_RISK = _can("view", "fraud", "abuseprofile", "abusesignal", "reviewflag", "flagevidence") | _can("view", "wallet", "walletflag")
+_PREDICTIONS = _can(
+    "view",
+    "predictions",
+    *("churnscore", "valuescore", "segmentscore", "engagementscore", "scorepoint", "scoringrun", "modelversion", "promotionrequest"),
+)
+_RISK = (
+    _can("view", "fraud", "abuseprofile", "abusesignal", "reviewflag", "flagevidence")
+    | _can("view", "wallet", "walletflag")
+    | _can("view", "predictions", "fraudscore")
+)
 _IMPORTS = _can("view", "players", "importjob", "importmapping")
 _JOBS = _can("view", "common", "jobrun", "jobchunk")
 _HISTORY = (
@@ -77,9 +86,10 @@ ROLES: dict[str, Role] = {
         | _PII
         | _REWARDS
         | _WALLET
+        | _PREDICTIONS
         | _can("view", "fraud", "abuseprofile", "reviewflag")
         | _FLAG
-        | {"rewards.grant_manual", "wallet.act_for_player"},
+        | {"rewards.grant_manual", "wallet.act_for_player", "predictions.score_profile"},
     ),
     "CRM manager": Role(
         "Runs the programme: rules, tiers, approvals, imports, jobs; asks for wallet adjustments that Finance approves.",
@@ -87,6 +97,7 @@ ROLES: dict[str, Role] = {
         | _PII
         | _REWARDS
         | _WALLET
+        | _PREDICTIONS
         | _RISK
         | _IMPORTS
         | _JOBS
@@ -126,6 +137,10 @@ ROLES: dict[str, Role] = {
             "players.export_player",
             "players.import_player",
             "players.undo_importjob",
+            "predictions.train_model",
+            "predictions.request_promotion",
+            "predictions.score_profile",
+            "predictions.export_scores",
             "common.rerun_jobrun",
             "common.view_auditevent",
             "constance.change_config",
@@ -137,12 +152,18 @@ ROLES: dict[str, Role] = {
         | _PII
         | _REWARDS
         | _WALLET
+        | _PREDICTIONS
         | _RISK
         | _JOBS
         | _THRESHOLDS_READ
         | _FLAG
         | _CLEARANCE
         | {
+            "predictions.train_model",
+            "predictions.request_promotion",
+            "predictions.decide_promotion",
+            "predictions.score_profile",
+            "predictions.export_scores",
             "fraud.close_reviewflag",
             "fraud.change_reviewflag",
             "rewards.revoke_decision",
@@ -159,6 +180,7 @@ ROLES: dict[str, Role] = {
         | _PII
         | _REWARDS
         | _WALLET
+        | _PREDICTIONS
         | _RISK
         | _IMPORTS
         | _JOBS
@@ -171,6 +193,7 @@ ROLES: dict[str, Role] = {
         | _can("change", "players", "exclusion", "depositlimit", "protection")
         | _CLEARANCE
         | {
+            "predictions.decide_promotion",
             "players.approve_vipclearance",
             "players.export_player",
             "players.export_playertier",
@@ -184,6 +207,7 @@ ROLES: dict[str, Role] = {
         _PLAYERS
         | _REWARDS
         | _WALLET
+        | _PREDICTIONS
         | _JOBS
         | _HISTORY
         | _THRESHOLDS_READ
@@ -204,7 +228,17 @@ ROLES: dict[str, Role] = {
     ),
     "Read-only": Role(
         "Looks at everything without names and addresses, and changes nothing.",
-        _PLAYERS | _REWARDS | _WALLET | _RISK | _IMPORTS | _JOBS | _HISTORY | _THRESHOLDS_READ | _SCHEDULE_READ | {"wallet.view_liability"},
+        _PLAYERS
+        | _REWARDS
+        | _WALLET
+        | _PREDICTIONS
+        | _RISK
+        | _IMPORTS
+        | _JOBS
+        | _HISTORY
+        | _THRESHOLDS_READ
+        | _SCHEDULE_READ
+        | {"wallet.view_liability"},
     ),
 }
 
@@ -247,6 +281,10 @@ NEVER_DELETE: dict[str, tuple[str, ...]] = {
         "playertier",
         "vipclearance",
     ),
+    "predictions": (
+        *("modelversion", "promotionrequest", "scoringrun", "scorepoint"),
+        *("churnscore", "valuescore", "fraudscore", "segmentscore", "engagementscore"),
+    ),
     "fraud": ("abusesignal", "abuseprofile", "reviewflag", "flagevidence"),
 }
 NEVER_WRITE: dict[str, tuple[str, ...]] = {
@@ -267,6 +305,10 @@ NEVER_WRITE: dict[str, tuple[str, ...]] = {
     ),
     "rewards": ("rewarddecision", "decisionevent", "dayearning", "playpoints"),
     "players": ("playertier", "vipclearance"),
+    "predictions": (
+        *("modelversion", "promotionrequest", "scoringrun", "scorepoint"),
+        *("churnscore", "valuescore", "fraudscore", "segmentscore", "engagementscore"),
+    ),
     "common": ("auditevent",),
 }
 

@@ -57,6 +57,7 @@ INSTALLED_APPS = [
     "loyalty_site.common",
     "players",
     "wallet",
+    "predictions",
     "fraud",
     "rewards",
     "loyalty_site",

@@ -64,6 +64,29 @@ CONSTANCE_CONFIG = {
     "ABUSE_SIGNAL_HALF_LIFE_DAYS": (30, "A signal loses half its weight in this many days.", int),
     # bonuses
     "BONUS_QUEUE_DAYS": (30, "A claimed bonus waits at most this many days behind another one of the same product.", int),
+    # predictions
+    "CHURN_HORIZON_DAYS": (30, "A player has churned after this many days without a real-money bet and without a deposit.", int),
+    "CHURN_THRESHOLD": (Decimal("0.5"), "From this probability on a player is labelled as churning.", _DECIMAL),
+    "RISK_MEDIUM_FROM": (Decimal("0.3"), "From this probability on the risk level is medium.", _DECIMAL),
+    "RISK_HIGH_FROM": (Decimal("0.6"), "From this probability on the risk level is high.", _DECIMAL),
+    "VALUE_HIGH_FROM": (
+        Decimal("1000"),
+        "A predicted value above this raises priority by 1.2; from it on the value segment is high.",
+        _DECIMAL,
+    ),
+    "VALUE_MEDIUM_FROM": (Decimal("500"), "From this predicted value on the value segment is medium.", _DECIMAL),
+    "VALUE_VIP_FROM": (Decimal("5000"), "A predicted value above this raises priority by 1.5.", _DECIMAL),
+    "FRAUD_THRESHOLD": (Decimal("0.8"), "From this score on a player is labelled as fraud.", _DECIMAL),
+    "ENGAGEMENT_THRESHOLD": (Decimal("0.5"), "From this probability on a player is labelled as engaged.", _DECIMAL),
+    "PREDICTION_MIN_DAYS": (180, "Predictions of churn and value are shown from this many days of history on.", int),
+    "PREDICTION_MIN_PLAYERS": (500, "Predictions are shown from this many players on.", int),
+    "PREDICTION_MIN_POSITIVES": (50, "A probability is shown from this many observed cases on.", int),
+    "PREDICTION_REASONS_FOR": (
+        10_000,
+        "Reasons are stored nightly for this many players at the top; for others they are computed when asked.",
+        int,
+    ),
+    "PREDICTION_RUNS_KEPT": (3, "Scores of this many runs are kept.", int),
     # imports
     "IMPORT_MAX_MEGABYTES": (200, "Largest file that an import accepts.", int),
     "IMPORT_MAX_ROWS": (2_000_000, "Most rows that one import accepts.", int),
@@ -76,5 +99,8 @@ CONSTANCE_CONFIG_FIELDSETS = {
     "Profit safety": tuple(name for name in CONSTANCE_CONFIG if name.startswith("PROFIT_")),
     "Abuse": tuple(name for name in CONSTANCE_CONFIG if name.startswith("ABUSE_")),
     "Bonuses": tuple(name for name in CONSTANCE_CONFIG if name.startswith("BONUS_")),
+    "Predictions": tuple(
+        name for name in CONSTANCE_CONFIG if name.startswith(("CHURN_", "RISK_", "VALUE_", "FRAUD_", "ENGAGEMENT_", "PREDICTION_"))
+    ),
     "Imports": tuple(name for name in CONSTANCE_CONFIG if name.startswith("IMPORT_")),
 }

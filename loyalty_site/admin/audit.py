@@ -26,7 +26,7 @@ class SubjectFilter(DropdownFilter):
     parameter_name = "subject_type"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        ours = {"common", "players", "wallet", "fraud", "rewards", "constance", "auth"}
+        ours = {"common", "players", "wallet", "predictions", "fraud", "rewards", "constance", "auth"}
         labels = sorted(
             (model._meta.label_lower, str(model._meta.verbose_name).capitalize())
             for model in apps.get_models()

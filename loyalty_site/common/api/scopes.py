@@ -16,5 +16,7 @@ SCOPES = {
     "wallet:write": "Add points and bonuses, spend, confirm pay-outs",
     "wagers:write": "Report wagers for wagering progress",
     "finance:read": "Read the liability of points and bonuses and its roll-forward",
+    "predictions:read": "Read predictions, their explanations and the models behind them",
+    "predictions:score": "Score a described profile",
     "analytics:read": "Read dashboard figures, reward history and ledger history",
 }
