@@ -15,13 +15,17 @@ class FraudDetail:
     """What is known of one player beside the score.
 
     fraud_type: kind of the strongest signal ("" without one); severity: its strength, 0 to 1; suspicious_activity: one sentence a
-    signal, strongest first; linked_accounts: operator's ids of the accounts that share a device, an instrument or an address.
+    signal, strongest first; linked_accounts: operator's ids of the accounts that share a device, an instrument or an address;
+    shared_attributes: linked account to what it shares, in words ("device, payment instrument"); seen_at: when the strongest signal
+    was last seen.
     """
 
     fraud_type: str = ""
     severity: float = 0.0
     suspicious_activity: tuple[str, ...] = ()
     linked_accounts: tuple[str, ...] = field(default_factory=tuple)
+    shared_attributes: Mapping[str, str] = field(default_factory=dict)
+    seen_at: datetime | None = None
 
 
 # (player ids of a page) -> detail by player id; players nothing is known of may be left out
