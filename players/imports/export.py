@@ -8,9 +8,12 @@ is a number ('-12.50') stays too, because a number is all a spreadsheet can make
 import re
 from typing import Any
 
+from django.contrib import messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from import_export import fields, resources
 from import_export.admin import ExportActionMixin
 from import_export.formats import base_formats
@@ -98,6 +101,14 @@ class SafeExportAdminMixin(ExportActionMixin):
         if any(issubclass(one, PlayerResource) for one in self.get_export_resource_classes(request)):
             arguments["with_personal_data"] = request.user.has_perm("players.view_player_pii")
         return arguments
+
+    def export_action(self, request: HttpRequest) -> HttpResponse:
+        try:
+            response: HttpResponse = super().export_action(request)
+        except IncorrectLookupParameters:
+            messages.warning(request, "The address asked for a filter that this list does not have; the whole list is offered instead.")
+            return redirect(request.path)
+        return response
 
     def get_export_data(self, file_format: Any, request: HttpRequest, queryset: Any, **kwargs: Any) -> Any:
         if not self.has_export_permission(request):

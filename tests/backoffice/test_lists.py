@@ -166,6 +166,13 @@ def test_menu__each_role__offers_no_page_that_refuses(staff: Callable[..., User]
         assert Player.objects.count() == 0
 
 
+def test_player_export__unknown_filter_in_the_address__offers_the_whole_list(client_of: Callable[..., Client]) -> None:
+    client = client_of("CRM manager")
+    answer = client.get("/admin/players/player/export/?format=0")
+    assert (answer.status_code, answer["Location"]) == (302, "/admin/players/player/export/")
+    assert client.get(answer["Location"]).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("role", "status"), [("CRM manager", 200), ("Compliance", 200), ("CRM agent", 403), ("Finance", 403), ("Read-only", 403)]
 )
