@@ -1,0 +1,49 @@
+"""Small worlds whose law is known: players with a hidden type, and frames as the feature code delivers them."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from predictions.ml.kinds import Cutoff, History
+
+START = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+def types(players: int, seed: int) -> np.ndarray:
+    """0 inactive, 1 high value, 2 regular, 3 new; a fixed mix."""
+    return np.random.default_rng(seed).choice(4, players, p=[0.4, 0.1, 0.3, 0.2])
+
+
+def rfm_cutoff(kind: np.ndarray, month: int, rng: np.random.Generator) -> Cutoff:
+    """Four well separated clouds on the log scale."""
+    recency = np.array([120.0, 2.0, 8.0, 3.0])[kind]
+    count = np.array([2.0, 80.0, 15.0, 0.9])[kind]
+    mean = np.array([1.0, 3.0, 1.5, 1.0])[kind]
+    noise = rng.normal(0, 0.2, (3, len(kind)))
+    count = np.maximum(np.rint(count * np.exp(noise[1])), 1)
+    index = pd.Index(np.arange(1, len(kind) + 1), dtype=np.int64, name="player_id")
+    features = pd.DataFrame(
+        {
+            "days_since_last_activity": recency * np.exp(noise[0]),
+            "deposit_count_total": count,
+            "deposits_total": count * mean * np.exp(noise[2]),
+            "tenure_days": np.where(kind == 3, 10.0, 300.0),
+            "sessions_90d": np.array([0.0, 60.0, 20.0, 5.0])[kind],
+            "ngr_365d": np.array([0.5, 100.0, 10.0, 0.2])[kind],
+        },
+        index=index,
+    )
+    labels = pd.DataFrame({"is_eligible": True, "ngr_365d": np.nan}, index=index)
+    return Cutoff(START + timedelta(days=30 * month), features, labels)
+
+
+def rfm_history(matrix: np.ndarray, *, players: int = 3000, months: int = 4, seed: int = 3) -> History:
+    """Players who change their type every month by `matrix`."""
+    rng = np.random.default_rng(seed)
+    kind = types(players, seed)
+    cutoffs = []
+    for month in range(months):
+        cutoffs.append(rfm_cutoff(kind, month, rng))
+        kind = np.array([rng.choice(4, p=matrix[each]) for each in kind])
+    return History(cutoffs, horizon_days=30)
