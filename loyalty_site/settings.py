@@ -27,6 +27,8 @@ DATA_DIR = Path(env.str("LOYALTY_DATA_DIR", str(BASE_DIR / ".data")))
 
 _DEVELOPMENT_SECRET = "not-a-secret-development-only"  # noqa: S105 - refused in production below
 SECRET_KEY = env.str("DJANGO_SECRET_KEY", _DEVELOPMENT_SECRET)
+# former secrets, while what they signed is still in use: sessions, links and the files of trained models
+SECRET_KEY_FALLBACKS = env.list("DJANGO_SECRET_KEY_FALLBACKS", default=[])
 DEBUG = env.bool("DJANGO_DEBUG", False)
 ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", default=[] if IS_PRODUCTION else ["127.0.0.1", "localhost", "[::1]", "testserver"])
 CSRF_TRUSTED_ORIGINS = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", default=[])
@@ -133,12 +135,28 @@ FORMAT_MODULE_PATH = ["loyalty_site.formats"]
 
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("DJANGO_STATIC_ROOT", str(DATA_DIR / "static")))
-if IS_PRODUCTION:
-    STORAGES = {
-        "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-        "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
-    }
-else:
+_STATIC = (
+    "whitenoise.storage.CompressedManifestStaticFilesStorage" if IS_PRODUCTION else "django.contrib.staticfiles.storage.StaticFilesStorage"
+)
+# Trained models. Every host that scores must see the same files: a folder that all of them mount, or another storage of Django.
+MODEL_STORAGE = env.str("LOYALTY_MODELS_STORAGE", "predictions.artifacts.AtomicFileSystemStorage")
+_FOLDER_OPTIONS = {"location": env.str("LOYALTY_MODELS_DIR", str(DATA_DIR / "models"))}
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": _STATIC},
+    "models": {
+        "BACKEND": MODEL_STORAGE,
+        "OPTIONS": env.json(
+            "LOYALTY_MODELS_STORAGE_OPTIONS", default=_FOLDER_OPTIONS if MODEL_STORAGE.endswith("FileSystemStorage") else {}
+        ),
+    },
+}
+# how many players of each cut-off a training looks at, and how many models a process keeps open
+MODEL_TRAINING_PLAYERS = env.int("LOYALTY_MODELS_TRAINING_PLAYERS", 100_000)
+MODELS_OPEN = env.int("LOYALTY_MODELS_OPEN", 12)
+if MODEL_TRAINING_PLAYERS < 500 or MODELS_OPEN < 1:
+    raise ImproperlyConfigured("LOYALTY_MODELS_TRAINING_PLAYERS must be 500 or more and LOYALTY_MODELS_OPEN 1 or more.")
+if not IS_PRODUCTION:
     WHITENOISE_USE_FINDERS = True  # served from the packages; nothing has to be collected
 # The largest batch of the API: 5,000 events with long identifiers in escaped JSON. Uploaded files have a limit of their own.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
@@ -258,6 +276,8 @@ LOGGING = {
 
 if IS_PRODUCTION:
     _LOCAL = "For a trial on one machine run ./loyalty demo or set LOYALTY_ENV=demo."
+    if any(len(secret) < 32 for secret in SECRET_KEY_FALLBACKS):
+        raise ImproperlyConfigured("DJANGO_SECRET_KEY_FALLBACKS lists a secret shorter than 32 characters; list former secrets only.")
     if SECRET_KEY == _DEVELOPMENT_SECRET or len(SECRET_KEY) < 32:
         raise ImproperlyConfigured(f"DJANGO_SECRET_KEY is missing or shorter than 32 characters; set a random one. {_LOCAL}")
     if DEBUG:

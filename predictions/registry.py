@@ -1,0 +1,232 @@
+"""Versions of models: recorded at training, opened after verification, one in use per kind.
+
+A version never changes after it is written, apart from its status. Opened models are kept per process, by the hash of their file, so
+that a page or a chunk of scoring pays for opening once.
+"""
+
+import logging
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from django.db.models import Max
+
+from loyalty_site.common import audit
+from loyalty_site.common.clock import require_utc
+from predictions import artifacts
+from predictions.artifacts import Artifact, ArtifactError
+from predictions.models import Kind, ModelVersion
+
+if TYPE_CHECKING:  # web processes read versions; pandas is loaded with the first model
+    from predictions.ml.kinds import Model, Record, Trained
+
+logger = logging.getLogger(__name__)
+
+_LOCK_SPACE = 0x70726564  # first half of the advisory lock's key; the second is the kind's place in the list of kinds
+
+
+class NoModel(Exception):
+    """No model of the kind is in use; `reason` says why, in words for staff."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(f"{Kind(kind).label}: {reason}")
+        self.kind = str(kind)
+        self.reason = reason
+
+
+# -- writing ----------------------------------------------------------------------------------------------------------
+
+
+def save(
+    kind: str,
+    trained: "Trained",
+    *,
+    as_of: datetime,
+    horizon_days: int,
+    seed: int,
+    is_synthetic: bool,
+    trained_by: User | None,
+    seconds: float,
+    at: datetime,
+) -> ModelVersion:
+    """Write the artifact, then the record that names it. A version that its gate did not pass is kept as REFUSED, with the reasons.
+
+    The artifact is complete on the storage before the row exists; a crash in between leaves a file that nothing refers to. Raises
+    ValueError for a record that is no plain JSON (NaN, infinity) or a model that holds rows of players.
+    """
+    record = trained.record
+    content = _content(record)
+    artifact = artifacts.write(str(Kind(kind)), artifacts.dump(trained.model))
+    passed = all(verdict.passed for verdict in record.gate)
+    with transaction.atomic():
+        lock_kind(kind)
+        last = ModelVersion.objects.filter(kind=kind).aggregate(last=Max("number"))["last"] or 0
+        version = ModelVersion.objects.create(
+            kind=kind,
+            number=last + 1,
+            status=ModelVersion.Status.CANDIDATE if passed else ModelVersion.Status.REFUSED,
+            algorithm=trained.model.algorithm,
+            features=list(trained.model.features),
+            as_of=require_utc(as_of),
+            horizon_days=horizon_days,
+            seed=seed,
+            is_synthetic=is_synthetic,
+            libraries=artifact.libraries,
+            artifact=artifact.name,
+            sha256=artifact.sha256,
+            signature=artifact.signature,
+            size_bytes=artifact.size_bytes,
+            trained_at=require_utc(at),
+            trained_by=trained_by,
+            training_seconds=round(seconds, 3),
+            **content,
+        )
+        audit.record("predictions.model_trained", version, at=at, actor=trained_by, after=facts(version))
+    logger.info(
+        "predictions.model_trained kind=%s version=%s number=%s status=%s seconds=%.1f",
+        *(version.kind, version.pk, version.number, version.status, seconds),
+    )
+    return version
+
+
+def facts(version: ModelVersion) -> dict[str, Any]:
+    """What the audit log keeps of a version."""
+    return {
+        "kind": version.kind,
+        "number": version.number,
+        "status": version.status,
+        "algorithm": version.algorithm,
+        "sha256": version.sha256,
+        "metrics": version.metrics,
+    }
+
+
+def lock_kind(kind: str) -> None:
+    """Until the end of the transaction nobody else numbers, promotes or retires versions of this kind."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, list(Kind).index(Kind(kind))])
+
+
+def _content(record: "Record") -> dict[str, Any]:
+    return {
+        "rows": int(record.rows),
+        "positives": int(record.positives),
+        "parameters": plain(record.parameters),
+        "metrics": plain(record.metrics),
+        "baseline": plain(record.baseline),
+        "candidates": plain(record.candidates),
+        "curves": plain(record.curves),
+        "importance": plain(record.importance),
+        "reference": plain(record.reference),
+        "gate": [plain(asdict(verdict)) for verdict in record.gate],
+    }
+
+
+def plain(value: Any, where: str = "record") -> Any:
+    """`value` as JSON can hold it: numpy numbers and arrays become numbers and lists. Raises ValueError naming what cannot."""
+    import numpy as np
+
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    if isinstance(value, np.bool_):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        if not math.isfinite(value):
+            raise ValueError(f"{where} is {value}: a record holds finite numbers only; leave out what is not known")
+        return float(value)
+    if isinstance(value, (datetime, date)):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(key): plain(one, f"{where}.{key}") for key, one in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [plain(one, f"{where}[{position}]") for position, one in enumerate(value)]
+    raise ValueError(f"{where} is a {type(value).__name__}, which JSON has no form for")
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+class _Opened:
+    """Models of this process by the hash of their file, the least recently used forgotten first. One thread opens, the rest wait."""
+
+    def __init__(self) -> None:
+        self._models: OrderedDict[str, "Model"] = OrderedDict()
+        self._lock = threading.Lock()
+        self._opening = threading.Lock()
+
+    def get(self, sha256: str) -> "Model | None":
+        with self._lock:
+            model = self._models.get(sha256)
+            if model is not None:
+                self._models.move_to_end(sha256)
+            return model
+
+    def open(self, artifact: Artifact) -> "Model":
+        with self._opening:
+            model = self.get(artifact.sha256)
+            if model is None:
+                model = artifacts.open_model(artifact)
+                with self._lock:
+                    self._models[artifact.sha256] = model
+                    while len(self._models) > settings.MODELS_OPEN:
+                        self._models.popitem(last=False)
+            return model
+
+    def forget(self) -> None:
+        with self._lock:
+            self._models.clear()
+
+
+_opened = _Opened()
+
+
+def forget_opened() -> None:
+    """Close all models of this process; the next reader opens and verifies its file again."""
+    _opened.forget()
+
+
+def load(version: ModelVersion) -> "Model":
+    """The model of a version. The record is verified on every call, the file when it is opened.
+
+    Raises ArtifactError (altered, missing, other library versions), with what to do.
+    """
+    artifact = Artifact(version.kind, version.artifact, version.sha256, version.signature, version.size_bytes, version.libraries)
+    try:
+        artifacts.check(artifact)
+        model = _opened.get(version.sha256) or _opened.open(artifact)
+    except ArtifactError as error:
+        logger.error("predictions.model_refused kind=%s version=%s problem=%s", version.kind, version.pk, error.problem)
+        raise
+    if tuple(model.features) != tuple(version.features) or model.algorithm != version.algorithm:
+        raise ArtifactError(
+            f"The record of {version} describes another model than its file holds.",
+            "Train again; find out who changed the record.",
+        )
+    return model
+
+
+def champion(kind: str) -> ModelVersion | None:
+    """The version in use."""
+    return ModelVersion.objects.filter(kind=kind, status=ModelVersion.Status.CHAMPION).first()
+
+
+def load_champion(kind: str) -> "tuple[ModelVersion, Model]":
+    """The version in use and its model. Raises NoModel(kind, reason) when there is none, or when its file may not be opened."""
+    version = champion(kind)
+    if version is None:
+        from predictions import gate  # reads the history; only the empty answer needs it
+
+        raise NoModel(kind, gate.why_no_model(kind))
+    try:
+        return version, load(version)
+    except ArtifactError as error:
+        raise NoModel(kind, f"{version} is in use but cannot be opened. {error}") from error
