@@ -47,6 +47,7 @@ SCHEDULE: tuple[tuple[str, str, dict[str, str], str, str], ...] = (
     ("Hourly run", "loyalty_site.job_tasks.start_job", {"name": HOURLY.name}, "5", "*"),
     ("Resume interrupted runs", "loyalty_site.job_tasks.resume_runs", {}, "*", "*"),
     ("Deliver pay-outs", "wallet.deliver_payouts", {}, "*", "*"),
+    ("Fetch from the operator's API", "players.feeds.pull", {}, "*/15", "*"),
     ("Resume interrupted imports", "players.imports.resume", {}, "*", "*"),
     ("Forget old idempotency answers", "loyalty_site.job_tasks.forget_old_answers", {}, "15", "4"),
 )

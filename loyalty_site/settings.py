@@ -226,6 +226,37 @@ if not 0 < PLATFORM_TIMEOUT_SECONDS <= 60:
 if PLATFORM_MAX_ATTEMPTS < 1:
     raise ImproperlyConfigured("LOYALTY_PLATFORM_MAX_ATTEMPTS must be 1 or more.")
 
+# The operator's API that players, deposits, bonuses and logs are fetched from (docs/feeds.md). Without an address nothing is fetched.
+FEED_URL = env.str("LOYALTY_FEED_URL", "")
+FEED_AUTH = env.str("LOYALTY_FEED_AUTH", "")
+FEED_PATHS = env.dict(
+    "LOYALTY_FEED_PATHS",
+    default={
+        "players": "players_details",
+        "deposits": "players_deposit_details",
+        "bonuses": "players_bonus_details",
+        "logs": "players_log_details",
+    },
+)
+FEED_PARAMETERS = env.dict("LOYALTY_FEED_PARAMETERS", default={"since": "from", "until": "to", "page": "page", "page_size": "per_page"})
+FEED_PAGE_SIZE = env.int("LOYALTY_FEED_PAGE_SIZE", 500)
+FEED_TIMEOUT_SECONDS = env.float("LOYALTY_FEED_TIMEOUT_SECONDS", 20.0)
+FEED_ATTEMPTS = env.int("LOYALTY_FEED_ATTEMPTS", 5)
+FEED_WINDOW_DAYS = env.int("LOYALTY_FEED_WINDOW_DAYS", 7)
+FEED_OVERLAP_MINUTES = env.int("LOYALTY_FEED_OVERLAP_MINUTES", 60)
+if FEED_URL and not FEED_URL.startswith(("https://",) if IS_PRODUCTION else ("https://", "http://")):
+    raise ImproperlyConfigured("LOYALTY_FEED_URL must be an https:// address: it answers with players' data.")
+if unknown_resources := set(FEED_PATHS) - {"players", "deposits", "bonuses", "logs"}:
+    raise ImproperlyConfigured(f"LOYALTY_FEED_PATHS: unknown {', '.join(sorted(unknown_resources))}; use players, deposits, bonuses, logs.")
+if set(FEED_PARAMETERS) != {"since", "until", "page", "page_size"}:
+    raise ImproperlyConfigured("LOYALTY_FEED_PARAMETERS must name since, until, page and page_size.")
+if not 1 <= FEED_PAGE_SIZE <= 10_000 or not 0 < FEED_TIMEOUT_SECONDS <= 300 or not 1 <= FEED_ATTEMPTS <= 20:
+    raise ImproperlyConfigured(
+        "LOYALTY_FEED_PAGE_SIZE must be 1 to 10000, LOYALTY_FEED_TIMEOUT_SECONDS above 0 and at most 300, LOYALTY_FEED_ATTEMPTS 1 to 20."
+    )
+if FEED_WINDOW_DAYS < 1 or FEED_OVERLAP_MINUTES < 0:
+    raise ImproperlyConfigured("LOYALTY_FEED_WINDOW_DAYS must be 1 or more, LOYALTY_FEED_OVERLAP_MINUTES 0 or more.")
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "loyalty_site.common.api.authentication.ApiKeyAuthentication",

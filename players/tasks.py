@@ -7,7 +7,8 @@ from django.db import connection
 
 from loyalty_site.common.jobs import Job, Scope, id_ranges, register
 from players.activity.days import TOUCHED_DAYS, create_touched_tables, refresh_days, utc_day
-from players.imports import tasks as import_tasks  # noqa: F401 - Celery finds tasks through this module
+from players.feeds import tasks as feed_tasks  # noqa: F401 - Celery finds tasks through this module
+from players.imports import tasks as import_tasks  # noqa: F401 - as above
 from players.metrics import refresh_metrics
 from players.segments import classify_segments
 

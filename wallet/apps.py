@@ -7,6 +7,10 @@ class WalletConfig(AppConfig):
     verbose_name = "Wallet"
 
     def ready(self) -> None:
+        from players.feeds.sinks import register_sink
+
+        from .bonus_feed import take_bonuses
         from .points.policies import seed_policies
 
         post_migrate.connect(seed_policies, sender=self, dispatch_uid="wallet.points-policies")
+        register_sink("bonuses", take_bonuses)

@@ -1,4 +1,5 @@
 from .activity import ActivityTotals, Game, GamePlay, Payment, PlaySession
+from .feed import FeedState
 from .import_job import ImportChange, ImportJob, ImportMapping, QuarantinedRow
 from .jurisdiction import Jurisdiction, JurisdictionPack
 from .player import Player, Segment, SegmentMove
@@ -12,6 +13,7 @@ __all__ = [
     "ActivityTotals",
     "DepositLimit",
     "Exclusion",
+    "FeedState",
     "Game",
     "GamePlay",
     "ImportChange",
