@@ -47,3 +47,47 @@ def rfm_history(matrix: np.ndarray, *, players: int = 3000, months: int = 4, see
         cutoffs.append(rfm_cutoff(kind, month, rng))
         kind = np.array([rng.choice(4, p=matrix[each]) for each in kind])
     return History(cutoffs, horizon_days=30)
+
+
+def behaviour(players: int, rng: np.random.Generator, *, strange: int = 0) -> pd.DataFrame:
+    """Frame of the anomaly features; the first `strange` players use many devices and addresses, deposit in bursts and hardly play."""
+    volume = rng.lognormal(2, 1, players)
+    sessions = rng.poisson(20, players) + 1.0
+    frame = pd.DataFrame(
+        {
+            "rapid_deposits": rng.exponential(0.3, players),
+            "deposit_failure_rate": rng.beta(1, 15, players),
+            "deposit_count_90d": rng.poisson(6, players) * 1.0,
+            "deposits_90d": volume,
+            "deposit_mean": rng.lognormal(0, 0.5, players),
+            "withdrawal_count_90d": rng.poisson(1, players) * 1.0,
+            "withdrawals_90d": volume * rng.beta(1, 4, players),
+            "payment_methods": 1.0 + rng.poisson(0.3, players),
+            "devices": 1.0 + rng.poisson(0.5, players),
+            "ips": 1.0 + rng.poisson(1, players),
+            "bonus_share_90d": rng.beta(1, 6, players),
+            "win_ratio_90d": rng.normal(0.95, 0.1, players),
+            "volatility_90d": rng.lognormal(0, 0.4, players),
+            "max_stake_90d": rng.lognormal(-1, 0.8, players),
+            "stake_90d": volume * rng.lognormal(1, 0.3, players),
+            "rounds_90d": rng.poisson(500, players) * 1.0,
+            "sessions_90d": sessions,
+            "session_minutes_mean": rng.lognormal(3, 0.4, players),
+            "top_game_share_90d": rng.beta(4, 4, players),
+            "tenure_days": rng.uniform(5, 700, players),
+        },
+        index=pd.Index(np.arange(1, players + 1), dtype=np.int64, name="player_id"),
+    )
+    frame.loc[: strange or -1, ["rapid_deposits", "devices", "ips", "payment_methods"]] *= [20, 5, 6, 4]
+    frame.loc[: strange or -1, ["rounds_90d", "sessions_90d"]] *= 0.05
+    return frame
+
+
+def behaviour_history(players: int = 2000, *, strange: int = 40, seed: int = 4, months: int = 3) -> History:
+    rng = np.random.default_rng(seed)
+    cutoffs = []
+    for month in range(months):
+        features = behaviour(players, rng, strange=strange)
+        labels = pd.DataFrame({"is_eligible": True}, index=features.index)
+        cutoffs.append(Cutoff(START + timedelta(days=30 * month), features, labels))
+    return History(cutoffs, horizon_days=30)

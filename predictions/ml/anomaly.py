@@ -1,0 +1,180 @@
+"""How unlike the others a player is, and one fraud score from that and the abuse detectors.
+
+Isolation forest (Liu, Ting, Zhou 2008, "Isolation Forest"): rows that few random splits suffice to separate are unusual. Money and counts
+enter as sign(x) * log(1 + |x|), because splits are drawn evenly over a feature's range and one whale would stretch it; an unknown value
+enters as the median of the training players, so that it speaks neither way. `anomaly` is the share of training players who are less
+isolated: 0.99 means "more unusual than 99 % of players", it is no probability of fraud.
+
+Being unusual is no offence. Alone it never reaches the default fraud threshold: see `combine`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .anomaly_paths import Forest, contributions
+from .kinds import Explanation, History, NotEnoughData, Record, Trained, Verdict
+
+FEATURES = (
+    "rapid_deposits",
+    "deposit_failure_rate",
+    "deposit_count_90d",
+    "deposits_90d",
+    "deposit_mean",
+    "withdrawal_count_90d",
+    "withdrawals_90d",
+    "payment_methods",
+    "devices",
+    "ips",
+    "bonus_share_90d",
+    "win_ratio_90d",
+    "volatility_90d",
+    "max_stake_90d",
+    "stake_90d",
+    "rounds_90d",
+    "sessions_90d",
+    "session_minutes_mean",
+    "top_game_share_90d",
+    "tenure_days",
+)
+MINIMUM_PLAYERS = 500
+# the most unusual tenth counts, and counts for at most half: reviewers look at it, the label needs a detector beside it
+TAIL_FROM = 0.9
+TAIL_WEIGHT = 0.5
+_TREES = 200
+_AGREEMENT = 0.9
+_CURVE = 1001
+
+
+@dataclass(frozen=True)
+class AnomalyModel:
+    """`medians` (features,) fill what is unknown; `isolation` holds the training players' scores at evenly spaced shares, ascending."""
+
+    forest: Any
+    medians: np.ndarray
+    isolation: np.ndarray
+    algorithm: str = "isolation forest"
+    features: tuple[str, ...] = FEATURES
+
+    def inputs(self, frame: pd.DataFrame) -> np.ndarray:
+        """Shape (rows, features), nothing unknown. ValueError names missing columns."""
+        raw = compressed(frame, self.features)
+        return np.where(np.isnan(raw), self.medians, raw)
+
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Column `anomaly`, 0 to 1: share of the training players who are less isolated."""
+        # score_samples is the higher the more usual
+        score = -self.forest.score_samples(self.inputs(frame)) if len(frame) else np.empty(0)
+        shares = np.linspace(0.0, 1.0, len(self.isolation))
+        return pd.DataFrame({"anomaly": np.interp(score, self.isolation, shares)}, index=frame.index)
+
+    def explain(self, frame: pd.DataFrame) -> Explanation:
+        """Contributions to minus the mean path length: what each feature's splits took off the way to the leaf."""
+        parts, base = contributions(Forest.of(self.forest), self.inputs(frame))
+        return Explanation(self.features, parts, base, "splits saved")
+
+
+def combine(anomaly: np.ndarray, detectors: np.ndarray) -> np.ndarray:
+    """One score from 0 to 1 of two: 1 - (1 - detectors) * (1 - 0.5 * tail), tail = how far into the most unusual tenth (0 to 1).
+
+    Two independent grounds for suspicion, either of which may be wrong (noisy or). It is never below the detectors' own score, rises with
+    both, and without a detector stays at 0.5 or below. ValueError when something is not between 0 and 1.
+    """
+    first, second = np.asarray(anomaly, dtype=float), np.asarray(detectors, dtype=float)
+    for name, values in (("anomaly", first), ("detectors", second)):
+        if not ((values >= 0) & (values <= 1)).all():
+            raise ValueError(f"{name} must lie between 0 and 1")
+    tail = np.clip((first - TAIL_FROM) / (1 - TAIL_FROM), 0.0, 1.0)
+    answer: np.ndarray = 1 - (1 - second) * (1 - TAIL_WEIGHT * tail)
+    return answer
+
+
+def compressed(frame: pd.DataFrame, features: tuple[str, ...]) -> np.ndarray:
+    """sign(x) * log(1 + |x|) of the named columns, NaN kept. ValueError names missing columns."""
+    missing = [name for name in features if name not in frame.columns]
+    if missing:
+        raise ValueError(f"the frame lacks {', '.join(missing)}")
+    raw = frame[list(features)].to_numpy(float)
+    answer: np.ndarray = np.sign(raw) * np.log1p(np.abs(raw))
+    return answer
+
+
+def fit(frame: pd.DataFrame, *, seed: int, features: tuple[str, ...] = FEATURES, trees: int = _TREES) -> AnomalyModel:
+    """A forest on the players of `frame`. NotEnoughData under 500."""
+    from sklearn.ensemble import IsolationForest
+
+    if len(frame) < MINIMUM_PLAYERS:
+        raise NotEnoughData(f"{len(frame)} players are too few to tell who is unusual, {MINIMUM_PLAYERS} are needed: import more players.")
+    raw = compressed(frame, features)
+    medians = np.array([_median(column) for column in raw.T])
+    inputs = np.where(np.isnan(raw), medians, raw)
+    forest = IsolationForest(n_estimators=trees, random_state=seed, n_jobs=1).fit(inputs)
+    isolation = np.quantile(-forest.score_samples(inputs), np.linspace(0.0, 1.0, _CURVE))
+    return AnomalyModel(forest, medians, isolation, features=features)
+
+
+def train(history: History, *, seed: int) -> Trained:
+    """Fits on the last development cut-off, closed and excluded players included: fraud is a reason to be closed."""
+    if not history.development:
+        raise NotEnoughData("there is no development cut-off; train with at least two cut-offs.")
+    latest = history.development[-1].features
+    model = fit(latest, seed=seed)
+    return Trained(model, _record(model, latest, history, seed))
+
+
+def _median(column: np.ndarray) -> float:
+    known = column[~np.isnan(column)]
+    # nobody has a value: the column is constant and no tree can split on it
+    return float(np.median(known)) if len(known) else 0.0
+
+
+def _record(model: AnomalyModel, latest: pd.DataFrame, history: History, seed: int) -> Record:
+    """Without known outcomes only two things can be measured: do two forests agree, and is the tail as long later on."""
+    from scipy.stats import spearmanr
+
+    held_out = history.evaluation.features
+    answer = model.predict(held_out)["anomaly"].to_numpy()
+    other = fit(latest, seed=seed + 1).predict(held_out)["anomaly"].to_numpy()
+    metrics = {
+        "rank_agreement": float(spearmanr(answer, other).statistic),
+        "top_agreement": _shared_top(answer, other),
+        "share_above_95": float((answer > 0.95).mean()),
+        "share_above_99": float((answer > 0.99).mean()),
+    }
+    explanation = model.explain(held_out.iloc[np.argsort(-answer, kind="stable")[:500]])
+    sizes = np.abs(explanation.contributions).mean(axis=0)
+    return Record(
+        rows=len(latest),
+        positives=0,
+        metrics=metrics,
+        baseline={"rank_agreement": 0.0, "top_agreement": 0.01, "share_above_95": 0.05, "share_above_99": 0.01},
+        candidates=[{"algorithm": model.algorithm, "chosen": True, "metrics": metrics}],
+        curves={"histogram": _histogram(answer)},
+        importance=dict(zip(model.features, (sizes / sizes.sum()).tolist(), strict=True)),
+        parameters={"trees": _TREES, "rows_per_tree": 256, "tail_from": TAIL_FROM, "tail_weight": TAIL_WEIGHT, "seed": seed},
+        gate=[
+            Verdict(
+                "rank_agreement",
+                metrics["rank_agreement"] >= _AGREEMENT,
+                metrics["rank_agreement"],
+                _AGREEMENT,
+                "Rank correlation of two forests with different seeds on the evaluation cut-off. How much fraud it finds is unknown "
+                "until reviews have outcomes.",
+            )
+        ],
+    )
+
+
+def _shared_top(first: np.ndarray, second: np.ndarray) -> float:
+    """Share of the most unusual hundredth by one that is also in it by the other; by chance 0.01."""
+    size = max(1, len(first) // 100)
+    top = [set(np.argsort(-scores, kind="stable")[:size].tolist()) for scores in (first, second)]
+    return len(top[0] & top[1]) / size
+
+
+def _histogram(anomaly: np.ndarray) -> list[Mapping[str, float]]:
+    counts, limits = np.histogram(anomaly, bins=20, range=(0.0, 1.0))
+    return [{"from": float(limits[bin_]), "to": float(limits[bin_ + 1]), "n": int(counts[bin_])} for bin_ in range(20)]
