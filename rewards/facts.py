@@ -21,6 +21,7 @@ from django.db import DataError, connection
 
 from loyalty_site.common.clock import require_utc
 from loyalty_site.common.money import exponent
+from predictions.thresholds import thresholds
 from rewards.rules.facts import CATALOGUE, FactSpec, Kind
 from rewards.rules.table import Column, FactTable, IntArray
 from wallet.models import OPEN_STATUSES
@@ -45,6 +46,12 @@ _JOINS["st"] = """LEFT JOIN players_playertier AS st ON st.player_id = p.id
     LEFT JOIN players_protection AS sp ON sp.player_id = p.id
     LEFT JOIN (SELECT DISTINCT player_id FROM players_exclusion WHERE starts_at <= %(at)s AND (ends_at IS NULL OR ends_at > %(at)s))
         AS sx ON sx.player_id = p.id"""
+# Scores of the run that is published; a run after the asked instant knows what was not known then.
+_RUN = "(SELECT id FROM predictions_scoringrun WHERE is_current AND as_of <= %(at)s)"
+_JOINS |= {
+    alias: f"LEFT JOIN predictions_{table} AS {alias} ON {alias}.run_id = {_RUN} AND {alias}.player_id = p.id"
+    for alias, table in (("pc", "churnscore"), ("pv", "valuescore"), ("pe", "engagementscore"), ("ps", "segmentscore"))
+}
 _MAY_BE_TOLD = "(sx.player_id IS NULL AND NOT COALESCE(sp.harm_flag, false))"
 _METRIC_DATES = ("first_activity_on", "last_activity_on", "last_play_on", "last_deposit_on")
 _REGISTERED_ON = "(p.registered_at AT TIME ZONE 'UTC')::date"
@@ -76,6 +83,16 @@ _SOURCES: dict[str, tuple[str, str]] = {
     "birthday_today": ("", f"({_MONTH_DAY})::int"),
     "registered_on": ("", _REGISTERED_ON),
     "days_since_registration": ("", _REGISTERED_ON),
+    "churn_probability": ("pc", "pc.probability::numeric"),
+    "churn_risk": (
+        "pc",
+        "CASE WHEN pc.probability >= %(risk_high_from)s THEN 'high' WHEN pc.probability >= %(risk_medium_from)s THEN 'medium' "
+        "WHEN pc.probability IS NOT NULL THEN 'low' END",
+    ),
+    "predicted_value": ("pv", "pv.value"),
+    "engagement_probability": ("pe", "pe.probability::numeric"),
+    "rfm_segment": ("ps", "ps.rfm_segment"),
+    "predicted_cluster": ("ps", "ps.cluster"),
     # minor units of the ledger; scaled below
     "lp_balance": ("lp", "lp.balance"),
     "lp_earned": ("lp", "lp.earned_total"),
@@ -114,7 +131,7 @@ def load_facts(
     stored = [name for name in wanted if name not in _OF_THE_DAY]
     sql, parameters = _statement(stored, as_of, lower_id, upper_id, player_ids)
     ids, raw = _read(sql, parameters, len(stored))
-    columns = {name: _column(CATALOGUE[name], values, ids) for name, values in zip(stored, raw, strict=True)}
+    columns = {name: _column(CATALOGUE[name], values, ids, parameters) for name, values in zip(stored, raw, strict=True)}
     if "bonus_balance" in columns:
         columns["bonus_balance"] = _bonus_money(columns["bonus_balance"], columns["currency"])
     for name, number in (("weekday", as_of.isoweekday()), ("day_of_month", as_of.day)):
@@ -150,6 +167,9 @@ def _statement(
 ) -> tuple[str, dict[str, Any]]:
     today = as_of.date()
     parameters: dict[str, Any] = {"today": today, "at": as_of, "birthdays": _birthdays(today), "open": [str(one) for one in OPEN_STATUSES]}
+    if "churn_risk" in names:
+        limits = thresholds()
+        parameters |= {"risk_medium_from": limits.risk_medium_from, "risk_high_from": limits.risk_high_from}
     where = []
     if player_ids is not None:
         where.append("p.id = ANY(%(ids)s)")
@@ -210,24 +230,25 @@ def _columns(answer: bytes, width: int) -> list[IntArray]:
     return [np.concatenate([empty, *part]).astype(np.int64) for part in parts]
 
 
-def _column(spec: FactSpec, values: IntArray, player_ids: IntArray) -> Column:
+def _column(spec: FactSpec, values: IntArray, player_ids: IntArray, parameters: Mapping[str, Any]) -> Column:
     missing = values == _NULL
     absent = missing if missing.any() else None
     if spec.kind is Kind.CATEGORY:
-        return _category(spec, values, absent, player_ids)
+        return _category(spec, values, absent, player_ids, parameters)
     if absent is not None:
         values = np.where(missing, 0, values)
     return Column(values, absent, spec.places if spec.kind is Kind.NUMBER else 0)
 
 
-def _category(spec: FactSpec, hashes: IntArray, missing: Any, player_ids: IntArray) -> Column:
+def _category(spec: FactSpec, hashes: IntArray, missing: Any, player_ids: IntArray, parameters: Mapping[str, Any]) -> Column:
     distinct, first_row, codes = np.unique(hashes, return_index=True, return_inverse=True)
-    names = _names(spec, {int(player_ids[row]): int(value) for row, value in zip(first_row, distinct, strict=True) if value != _NULL})
+    owners = {int(player_ids[row]): int(value) for row, value in zip(first_row, distinct, strict=True) if value != _NULL}
+    names = _names(spec, owners, parameters)
     categories = tuple(names.get(int(value), "") for value in distinct)
     return Column(codes.astype(np.int64), missing, 0, categories)
 
 
-def _names(spec: FactSpec, hash_of_player: Mapping[int, int]) -> dict[int, str]:
+def _names(spec: FactSpec, hash_of_player: Mapping[int, int], parameters: Mapping[str, Any]) -> dict[int, str]:
     """Text by hash, looked up at one player each. A player whose value changed since is replaced by a search for the hash."""
     alias, sql = _source(spec.name)
     text = f"NULLIF({sql}, '') COLLATE \"C\""
@@ -235,10 +256,10 @@ def _names(spec: FactSpec, hash_of_player: Mapping[int, int]) -> dict[int, str]:
     hashes = set(hash_of_player.values())
     found: dict[int, str] = {}
     with connection.cursor() as cursor:
-        cursor.execute(f"{select} WHERE p.id = ANY(%(ids)s)", {"ids": list(hash_of_player)})
+        cursor.execute(f"{select} WHERE p.id = ANY(%(ids)s)", {**parameters, "ids": list(hash_of_player)})
         found.update((value, name) for value, name in cursor.fetchall() if value in hashes)
         if left := hashes - found.keys():
-            cursor.execute(f"{select} WHERE hashtextextended({text}, 0) = ANY(%(hashes)s)", {"hashes": list(left)})
+            cursor.execute(f"{select} WHERE hashtextextended({text}, 0) = ANY(%(hashes)s)", {**parameters, "hashes": list(left)})
             found.update(cursor.fetchall())
     if left := hashes - found.keys():
         raise FactLoadError(f"{len(left)} values of {spec.name} changed while they were read; run it again")

@@ -1,3 +1,4 @@
+from .case import PastCase
 from .kind import Kind
 from .promotion import PromotionRequest
 from .run import ScoringRun
@@ -11,6 +12,7 @@ __all__ = [
     "FraudScore",
     "Kind",
     "ModelVersion",
+    "PastCase",
     "PromotionRequest",
     "ScorePoint",
     "ScoringRun",

@@ -49,7 +49,9 @@ class ValueScore(Score):
     p50 = models.DecimalField(**_AMOUNT)
     p90 = models.DecimalField(**_AMOUNT)
     value_90 = models.DecimalField(**_AMOUNT, help_text="The same over 90 days.")
-    churn_adjusted = models.DecimalField(**_AMOUNT, help_text="Value weighted by the probability of staying.")
+    churn_adjusted = models.DecimalField(
+        **_AMOUNT, null=True, help_text="Value weighted by the probability of staying; empty while churn is withheld."
+    )
     probabilistic = models.DecimalField(**_AMOUNT, null=True, help_text="By BG/NBD and Gamma-Gamma; empty without a deposit.")
     boosted = models.DecimalField(**_AMOUNT, help_text="By gradient boosting.")
     alive = models.FloatField(null=True, help_text="Probability of being an active customer (BG/NBD).")

@@ -140,6 +140,17 @@ _SPECS = (
     _number("win_loss_ratio", Unit.RATIO, _STATE, 6, "Won per unit wagered; 0 without play."),
     _number("volatility_score", Unit.SCORE, _STATE, 6, "How much the player's results swing."),
     _number("bonus_abuse_score", Unit.SCORE, _STATE, 3, "Abuse score, 0 to 100."),
+    # predicted, by the published scoring run
+    _number("churn_probability", Unit.RATIO, _STATE, 6,
+            "Predicted probability (0 to 1) of neither a bet nor a deposit within the churn horizon; no value while predictions are "
+            "withheld.", nullable=True),
+    _category("churn_risk", "Band of the churn probability; its limits are settings.", values=("low", "medium", "high"), nullable=True),
+    FactSpec("predicted_value", Kind.NUMBER, Unit.MONEY, _STATE,
+             "Predicted net gaming revenue of the next 365 days, in the player's own currency; negative for a loss.",
+             places=4, nullable=True, never_negative=False),
+    _number("engagement_probability", Unit.RATIO, _STATE, 6, "Predicted probability (0 to 1) of activity within 7 days.", nullable=True),
+    _category("rfm_segment", "Named segment by recency, frequency and money, such as Champions or At Risk.", nullable=True),
+    _number("predicted_cluster", Unit.NONE, _STATE, 0, "Number of the player's cluster.", nullable=True),
     # wallet
     _number("lp_balance", Unit.POINTS, _STATE, 2, "Loyalty points in the wallet."),
     _number("lp_earned", Unit.POINTS, _LIFE, 2, "Loyalty points earned since registration."),

@@ -1,0 +1,314 @@
+"""Scores of one player or of a described person, computed now. See `predictions.services`, which is the door.
+
+All of it goes through `predictions.assess`, as the nightly run does, so that a page and the night cannot disagree.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from loyalty_site.common.clock import require_utc, utc_now
+from players.models import Player
+from predictions import features, publishing, registry, scoring, selectors, wording
+from predictions.assess import Known, assess
+from predictions.dependent import with_consequences
+from predictions.ml import explain
+from predictions.ml.features import BY_NAME, FEATURE_NAMES
+from predictions.ml.kinds import Explanation, Model
+from predictions.models import Kind, ModelVersion
+from predictions.services import Explained, InvalidProfile, ProfileScore, Reason, Scored, Unavailable, WhatIf
+from predictions.thresholds import thresholds
+
+NOBODY = 0  # index of a described person in a frame
+_OF_A_PLAYER = "Whether somebody abuses offers is told by what the detectors saw of a real player; a described person has no such record."
+_FROM_PROFILE = (Kind.CHURN, Kind.LTV, Kind.SEGMENTATION, Kind.ENGAGEMENT)
+
+
+def score_player(player_id: int, as_of: datetime, kinds: Sequence[str] | None) -> Scored:
+    as_of = require_utc(as_of, "as_of")
+    chosen = _champions(as_of, kinds)
+    return _scored(_frame_of(player_id, as_of), player_id, as_of, chosen)
+
+
+def _champions(as_of: datetime, kinds: Sequence[str] | None) -> scoring.Champions:
+    wanted = tuple(str(kind) for kind in (kinds if kinds is not None else selectors.SCORES))
+    if unknown := [kind for kind in wanted if kind not in selectors.SCORES]:
+        raise InvalidProfile({"kinds": f"{', '.join(unknown)} cannot be scored here; use {', '.join(selectors.SCORES)}."})
+    return scoring.champions(as_of, wanted)
+
+
+def _frame_of(player_id: int, as_of: datetime) -> pd.DataFrame:
+    frame = features.frame_for([player_id], as_of)
+    if frame.empty:
+        player = Player.objects.get(pk=player_id)
+        raise Unavailable("player", f"Player {player.external_id} was not registered and did nothing before {as_of:%Y-%m-%d %H:%M} UTC.")
+    return frame
+
+
+def _scored(frame: pd.DataFrame, player_id: int | None, as_of: datetime, chosen: scoring.Champions) -> Scored:
+    """Scores of the only row of `frame`."""
+    models: dict[str, Model] = {kind: registry.load(version) for kind, version in chosen.versions.items()}
+    known = _nothing_known(frame) if player_id is None else scoring.known_of(frame, player_id, player_id + 1)
+    scores = assess(frame, models, known, thresholds())
+    withheld = dict(chosen.withheld)
+    for kind in models:
+        if kind not in scores:
+            withheld[kind] = f"There are too few deposits in {frame['currency'].iloc[0]} to know what a typical one is."
+    return Scored(
+        player_id=player_id,
+        as_of=as_of,
+        currency=str(frame["currency"].iloc[0]),
+        scores={kind: one.row(0) for kind, one in scores.items()},
+        withheld=withheld,
+        versions={kind: version.pk for kind, version in chosen.versions.items() if kind in scores},
+        features=_values(frame),
+    )
+
+
+def _values(frame: pd.DataFrame) -> dict[str, float | None]:
+    row = frame[list(FEATURE_NAMES)].to_numpy(float)[0]
+    return {name: None if math.isnan(value) else float(value) for name, value in zip(FEATURE_NAMES, row, strict=True)}
+
+
+def _nothing_known(frame: pd.DataFrame) -> Known:
+    deposited = np.nan_to_num(frame["deposits_total"].to_numpy(float) * frame["currency_unit"].to_numpy(float))
+    facts = {"detectors": 0.0, "deposited": np.rint(deposited * 10_000).astype(np.int64), "fraud_type": "", "severity": 0.0}
+    return Known(pd.DataFrame(facts, index=frame.index))
+
+
+# -- explanations -----------------------------------------------------------------------------------------------------
+
+
+def explain_player(kind: str, player_id: int) -> Explained:
+    run = selectors.current_run()
+    if kind not in selectors.SCORES:
+        raise Unavailable(kind, "Scores of this kind are not kept for players.")
+    if run is not None and (reason := selectors.withheld_reason(kind, run)) is not None:
+        raise Unavailable(kind, reason)
+    if run is not None and kind in run.versions:
+        version, as_of = ModelVersion.objects.get(pk=run.versions[kind]), run.as_of
+    else:
+        as_of = utc_now()
+        version = _in_use(kind, as_of)
+    frame = _frame_of(player_id, as_of)
+    explanation = _open(version).explain(frame)
+    return _explained(kind, player_id, as_of, version, explanation, frame)
+
+
+def _in_use(kind: str, as_of: datetime) -> ModelVersion:
+    chosen = scoring.champions(as_of, (kind,))
+    if kind not in chosen.versions:
+        raise Unavailable(kind, chosen.withheld[kind])
+    return chosen.versions[kind]
+
+
+def _open(version: ModelVersion) -> Model:
+    try:
+        return registry.load(version)
+    except registry.ArtifactError as error:
+        raise Unavailable(version.kind, f"The model cannot be opened: {error}") from error
+
+
+def _explained(
+    kind: str, player_id: int | None, as_of: datetime, version: ModelVersion, explanation: Explanation, frame: pd.DataFrame
+) -> Explained:
+    parts = explanation.contributions[0]
+    base = float(explanation.base[0])
+    if not (np.isfinite(parts).all() and math.isfinite(base)):
+        raise ValueError(f"the explanation of {kind} by version {version.pk} is not finite")
+    return Explained(
+        kind=kind,
+        player_id=player_id,
+        as_of=as_of,
+        version_id=version.pk,
+        scale=explanation.scale,
+        base=base,
+        raw=base + float(parts.sum()),
+        reasons=_all_reasons(kind, version, explanation, frame),
+        importance=explain.importance(explanation),
+    )
+
+
+def _all_reasons(kind: str, version: ModelVersion, explanation: Explanation, frame: pd.DataFrame, top: int | None = None) -> list[Reason]:
+    """Largest first; `top` None: every feature of the model, those that contribute nothing at the end."""
+    names = explanation.features
+    (found,) = explain.reasons(explanation, frame, top=len(names) if top is None else top)
+    if top is None:
+        listed = {one["feature"] for one in found}
+        values = frame[list(names)].to_numpy(float)[0]
+        found += [
+            {"feature": name, "value": float(value) if math.isfinite(value) else None, "contribution": 0.0}
+            for name, value in zip(names, values, strict=True)
+            if name not in listed
+        ]
+    return wording.in_words(kind, publishing.with_typical(found, version))
+
+
+# -- described people -------------------------------------------------------------------------------------------------
+
+
+def score_profile(kind: str, profile: Mapping[str, Any]) -> ProfileScore:
+    if kind == Kind.PROFILE:
+        return _bank_profile(profile)
+    if kind not in _FROM_PROFILE:
+        raise Unavailable(kind, _OF_A_PLAYER)
+    as_of = utc_now()
+    currency, given = _read_profile(profile)
+    frame = _described(with_consequences({}, _in_units(given, _unit(currency, as_of))), currency, as_of)
+    version = _in_use(kind, as_of)
+    versions = {kind: version}
+    if kind == Kind.LTV:  # its churn-adjusted value
+        versions |= scoring.champions(as_of, (str(Kind.CHURN),)).versions
+    scored = _scored(frame, None, as_of, scoring.Champions(versions, {}))
+    explanation = _open(version).explain(frame)
+    return ProfileScore(
+        kind=kind,
+        answer=scored.scores[kind],
+        reasons=_all_reasons(kind, version, explanation, frame, top=5),
+        missing=[name for name in version.features if scored.features.get(name) is None],
+        version_id=version.pk,
+        is_synthetic=version.is_synthetic,
+    )
+
+
+def _bank_profile(profile: Mapping[str, Any]) -> ProfileScore:
+    """The described customer of reference 002; the model itself checks the fields."""
+    try:
+        version, model = registry.load_champion(Kind.PROFILE)
+    except registry.NoModel as error:
+        raise Unavailable(Kind.PROFILE, error.reason) from error
+    answer, reasons = features_of_bank(model, profile)
+    return ProfileScore(Kind.PROFILE, answer, reasons, [], version.pk, version.is_synthetic)
+
+
+def features_of_bank(model: Any, profile: Mapping[str, Any]) -> tuple[dict[str, Any], list[Reason]]:
+    try:
+        found = model.predict_profile(profile)
+    except ValueError as error:
+        raise InvalidProfile(getattr(error, "errors", None) or {"profile": str(error)}) from error
+    return dict(found), []
+
+
+def _read_profile(profile: Mapping[str, Any]) -> tuple[str, dict[str, float | None]]:
+    rest = dict(profile)
+    currency = rest.pop("currency", "") or ""
+    return str(currency), _numbers(rest)
+
+
+def _numbers(given: Mapping[str, Any]) -> dict[str, float | None]:
+    """Feature to finite number or None. Raises InvalidProfile with a message for each field that is wrong."""
+    errors: dict[str, str] = {}
+    read: dict[str, float | None] = {}
+    for name, value in given.items():
+        if name not in BY_NAME:
+            errors[name] = "This is not a feature; the catalogue of features lists their names."
+        elif value is None:
+            read[name] = None
+        else:
+            try:
+                if isinstance(value, bool):
+                    raise TypeError
+                number = float(value)
+            except (TypeError, ValueError, OverflowError):
+                errors[name] = f"{value!r} is no number."
+                continue
+            if problem := _problem(name, number):
+                errors[name] = problem
+            read[name] = number
+    if errors:
+        raise InvalidProfile(errors)
+    return read
+
+
+def _problem(name: str, number: float) -> str:
+    feature = BY_NAME[name]
+    if not math.isfinite(number):
+        return "The number must be finite."
+    if number < 0 and not name.startswith("ngr_"):
+        return "The number must not be negative."
+    if feature.unit == "share" and number > 1:
+        return "A share lies between 0 and 1."
+    if feature.unit == "count" and number != math.floor(number):
+        return "A count is a whole number."
+    return ""
+
+
+def _unit(currency: str, as_of: datetime) -> float:
+    """The typical deposit of a currency; 1 without a currency. Raises InvalidProfile when it has too few deposits."""
+    if not currency:
+        return 1.0
+    unit = features.currency_units(as_of).get(currency)
+    if unit is None:
+        raise InvalidProfile({"currency": f"There are too few deposits in {currency} to know what a typical one is; leave it out."})
+    return float(unit)
+
+
+def _in_units(given: Mapping[str, float | None], unit: float) -> dict[str, float | None]:
+    return {name: value / unit if value is not None and BY_NAME[name].is_money else value for name, value in given.items()}
+
+
+def _described(values: Mapping[str, float | None], currency: str, as_of: datetime) -> pd.DataFrame:
+    row = {name: [np.nan if values.get(name) is None else float(values[name] or 0.0)] for name in FEATURE_NAMES}
+    frame = pd.DataFrame(row, index=pd.Index([NOBODY], name="player_id", dtype="int64"), dtype=float)
+    return frame.assign(currency=currency, currency_unit=_unit(currency, as_of))
+
+
+# -- what if ----------------------------------------------------------------------------------------------------------
+
+
+def what_if(player_id: int | None, changes: Mapping[str, Any], as_of: datetime, kinds: Sequence[str] | None) -> WhatIf:
+    as_of = require_utc(as_of, "as_of")
+    chosen = _champions(as_of, kinds)
+    if player_id is None:
+        return _what_if_nobody(changes, as_of, chosen)
+    frame = _frame_of(player_id, as_of)
+    given = _numbers(changes)
+    before = _scored(frame, player_id, as_of, chosen)
+    unit = float(frame["currency_unit"].iloc[0])
+    if math.isnan(unit) and any(BY_NAME[name].is_money for name in given):
+        raise InvalidProfile({name: "The player's currency has too few deposits to compare amounts." for name in given})
+    values = with_consequences(before.features, _in_units(given, unit))
+    if values == before.features:
+        same = _reasons(frame, before, chosen)
+        return WhatIf(before, before, same, same, {})
+    changed = frame.copy()
+    for name, value in values.items():
+        if value != before.features.get(name):
+            changed[name] = np.nan if value is None else value
+    after = _scored(changed, player_id, as_of, chosen)
+    moved = {name: (before.features[name], value) for name, value in values.items() if value != before.features.get(name)}
+    return WhatIf(before, after, _reasons(frame, before, chosen), _reasons(changed, after, chosen), moved)
+
+
+def _what_if_nobody(changes: Mapping[str, Any], as_of: datetime, chosen: scoring.Champions) -> WhatIf:
+    currency, given = _read_profile(changes)
+    values = with_consequences({}, _in_units(given, _unit(currency, as_of)))
+    versions = {kind: version for kind, version in chosen.versions.items() if kind != Kind.FRAUD}
+    withheld = {**chosen.withheld, **({str(Kind.FRAUD): _OF_A_PLAYER} if Kind.FRAUD in chosen.versions else {})}
+    chosen = scoring.Champions(versions, withheld)
+    frame = _described(values, currency, as_of)
+    after = _scored(frame, None, as_of, chosen)
+    moved = {name: (None, value) for name, value in values.items() if value is not None}
+    return WhatIf(None, after, {}, _reasons(frame, after, chosen), moved)
+
+
+def _reasons(frame: pd.DataFrame, scored: Scored, chosen: scoring.Champions, top: int = 5) -> dict[str, list[Reason]]:
+    found = {}
+    for kind in scored.scores:
+        version = chosen.versions[kind]
+        found[kind] = _all_reasons(kind, version, registry.load(version).explain(frame), frame, top)
+    return found
+
+
+def counterfactual(player_id: int, target: float | None) -> Any:
+    from predictions.ml import counterfactual as search
+
+    limits = thresholds()
+    as_of = run.as_of if (run := selectors.current_run()) is not None else utc_now()
+    version = _in_use(Kind.CHURN, as_of)
+    frame = _frame_of(player_id, as_of)
+    return search.suggest(_open(version), frame, limits.risk_medium_from if target is None else target)
