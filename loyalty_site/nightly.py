@@ -1,6 +1,7 @@
 """The night, stage by stage, and what runs each hour. Each app registers its jobs; the order is composed here."""
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from loyalty_site.common.jobs import Pipeline, register
@@ -13,6 +14,8 @@ NIGHTLY = register(
             "players.rollup",
             "players.metrics",
             "players.segments",
+            "predictions.score",
+            "predictions.publish",
             "fraud.links",
             "fraud.signals",
             "rewards.tier_points",
@@ -40,25 +43,33 @@ HOURLY = register(
     ),
 )
 
-# What beat starts by itself: title, task, its arguments, minute and hour (UTC). Staff change times on the periodic tasks page,
-# so a row that exists is left as it is.
-SCHEDULE: tuple[tuple[str, str, dict[str, str], str, str], ...] = (
-    ("Nightly run", "loyalty_site.job_tasks.start_job", {"name": NIGHTLY.name}, "30", "2"),
-    ("Hourly run", "loyalty_site.job_tasks.start_job", {"name": HOURLY.name}, "5", "*"),
-    ("Resume interrupted runs", "loyalty_site.job_tasks.resume_runs", {}, "*", "*"),
-    ("Deliver pay-outs", "wallet.deliver_payouts", {}, "*", "*"),
-    ("Fetch from the operator's API", "players.feeds.pull", {}, "*/15", "*"),
-    ("Resume interrupted imports", "players.imports.resume", {}, "*", "*"),
-    ("Forget old idempotency answers", "loyalty_site.job_tasks.forget_old_answers", {}, "15", "4"),
+_EVERY_DAY, _SUNDAY = "*", "0"
+
+# What beat starts by itself: title, task, its arguments, minute, hour (UTC) and day of the week. Staff change times on the periodic
+# tasks page, so a row that exists is left as it is.
+SCHEDULE: tuple[tuple[str, str, dict[str, str], str, str, str], ...] = (
+    ("Nightly run", "loyalty_site.job_tasks.start_job", {"name": NIGHTLY.name}, "30", "2", _EVERY_DAY),
+    ("Hourly run", "loyalty_site.job_tasks.start_job", {"name": HOURLY.name}, "5", "*", _EVERY_DAY),
+    ("Weekly training", "loyalty_site.job_tasks.start_job", {"name": "predictions.train"}, "45", "4", _SUNDAY),
+    ("Resume interrupted runs", "loyalty_site.job_tasks.resume_runs", {}, "*", "*", _EVERY_DAY),
+    ("Deliver pay-outs", "wallet.deliver_payouts", {}, "*", "*", _EVERY_DAY),
+    ("Fetch from the operator's API", "players.feeds.pull", {}, "*/15", "*", _EVERY_DAY),
+    ("Resume interrupted imports", "players.imports.resume", {}, "*", "*", _EVERY_DAY),
+    ("Forget old idempotency answers", "loyalty_site.job_tasks.forget_old_answers", {}, "15", "4", _EVERY_DAY),
 )
 
 
-def ensure_schedule(apps: Any) -> None:
-    """Create the rows of SCHEDULE that are missing. `apps` is a registry: that of a migration, or django.apps.apps."""
+def ensure_schedule(apps: Any, titles: Collection[str] | None = None) -> None:
+    """Create the rows of SCHEDULE (or those with one of `titles`) that are missing.
+
+    `apps` is a registry: that of a migration, or django.apps.apps.
+    """
     crontabs = apps.get_model("django_celery_beat", "CrontabSchedule")
     tasks = apps.get_model("django_celery_beat", "PeriodicTask")
-    for title, task, arguments, minute, hour in SCHEDULE:
+    for title, task, arguments, minute, hour, weekday in SCHEDULE:
+        if titles is not None and title not in titles:
+            continue
         crontab, _ = crontabs.objects.get_or_create(
-            minute=minute, hour=hour, day_of_week="*", day_of_month="*", month_of_year="*", timezone="UTC"
+            minute=minute, hour=hour, day_of_week=weekday, day_of_month="*", month_of_year="*", timezone="UTC"
         )
         tasks.objects.get_or_create(name=title, defaults={"task": task, "kwargs": json.dumps(arguments), "crontab": crontab})

@@ -78,7 +78,7 @@ CONSTANCE_CONFIG = {
     "VALUE_VIP_FROM": (Decimal("5000"), "A predicted value above this raises priority by 1.5.", _DECIMAL),
     "FRAUD_THRESHOLD": (Decimal("0.8"), "Above this score a player is labelled as fraud.", _DECIMAL),
     "ENGAGEMENT_THRESHOLD": (Decimal("0.5"), "Above this probability a player is labelled as engaged.", _DECIMAL),
-    "PREDICTION_MIN_DAYS": (180, "Predictions of churn and value are shown from this many days of history on.", int),
+    "PREDICTION_MIN_DAYS": (180, "Predictions are shown from this many days of history on.", int),
     "PREDICTION_MIN_PLAYERS": (500, "Predictions are shown from this many players on.", int),
     "PREDICTION_MIN_POSITIVES": (50, "A probability is shown from this many observed cases on.", int),
     "PREDICTION_REASONS_FOR": (

@@ -159,7 +159,7 @@ class _Opened:
     """Models of this process by the hash of their file, the least recently used forgotten first. One thread opens, the rest wait."""
 
     def __init__(self) -> None:
-        self._models: OrderedDict[str, "Model"] = OrderedDict()
+        self._models: OrderedDict[str, Model] = OrderedDict()
         self._lock = threading.Lock()
         self._opening = threading.Lock()
 

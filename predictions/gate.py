@@ -1,0 +1,164 @@
+"""What must hold before a model may be trained, shown and put into use: enough data, better than the naive baseline, not worse than the
+version in use.
+
+Every check is a `Verdict`: its name, whether it passed, what was measured, against what, and why it is asked.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from constance import config
+from django.conf import settings
+from django.db import connection
+
+from loyalty_site.common.clock import utc_now
+from loyalty_site.common.models import AuditEvent
+from predictions.models import Kind, ModelVersion
+
+if TYPE_CHECKING:
+    from predictions.ml.kinds import Verdict
+
+TRAINING_WITHHELD = "predictions.training_withheld"
+KIND_SUBJECT = "predictions.kind"
+
+# kinds that answer with the probability of something observed, and the label that says whether it happened
+PROBABILITIES = {Kind.CHURN: "churned", Kind.ENGAGEMENT: "active_7d"}
+# the profile's model learns from a simulated bank and is about nobody in the database
+WITHOUT_HISTORY = frozenset({Kind.PROFILE})
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much history there is as of an instant: whole days since the first activity, and players who had any by then."""
+
+    days: int
+    players: int
+
+
+def extent(as_of: datetime) -> Extent:
+    """Counts players up to the limit only: more makes no difference, and a million need not be counted for it."""
+    from predictions import features
+
+    first_day, _ = features.data_window()
+    if first_day is None:
+        return Extent(0, 0)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM players_player AS player WHERE player.registered_at < %(as_of)s AND EXISTS "
+            "(SELECT FROM players_playerday AS day WHERE day.player_id = player.id AND day.day < %(day)s) LIMIT %(limit)s) AS active",
+            {"as_of": as_of, "day": as_of.date(), "limit": int(config.PREDICTION_MIN_PLAYERS)},
+        )
+        players = int(cursor.fetchone()[0])
+    return Extent(max((as_of.date() - first_day).days, 0), players)
+
+
+def data_verdicts(kind: str, have: Extent) -> list["Verdict"]:
+    """Whether there is enough history for the kind; thresholds PREDICTION_MIN_DAYS and PREDICTION_MIN_PLAYERS."""
+    if kind in WITHOUT_HISTORY:
+        return []
+    return [
+        _at_least(
+            "history",
+            have.days,
+            config.PREDICTION_MIN_DAYS,
+            f"{have.days} days of history; {config.PREDICTION_MIN_DAYS} are needed: import older activity or wait.",
+        ),
+        _at_least(
+            "players",
+            have.players,
+            config.PREDICTION_MIN_PLAYERS,
+            f"{have.players} players with activity; {config.PREDICTION_MIN_PLAYERS} are needed: import more players.",
+        ),
+    ]
+
+
+def case_verdicts(kind: str, cases: int, others: int) -> list["Verdict"]:
+    """Whether enough was observed of what a probability is about, and of its opposite, on the evaluation cut-off."""
+    if kind not in PROBABILITIES:
+        return []
+    least = min(cases, others)
+    what = "cases" if cases <= others else "opposite cases"
+    return [
+        _at_least(
+            "observed cases",
+            least,
+            config.PREDICTION_MIN_POSITIVES,
+            f"{least} {what} observed on the evaluation cut-off; {config.PREDICTION_MIN_POSITIVES} are needed: wait for more.",
+        )
+    ]
+
+
+def origin_verdicts(kind: str, is_synthetic: bool) -> list["Verdict"]:
+    """A model of a simulated operator says nothing about real players."""
+    from predictions.ml.kinds import Verdict
+
+    if kind in WITHOUT_HISTORY:
+        return []
+    wrong = bool(is_synthetic and settings.IS_PRODUCTION)
+    reason = "Trained on a simulated operator; train on this one's history." if wrong else "Fit for where it is used."
+    return [Verdict("origin", not wrong, float(is_synthetic), 0.0 if settings.IS_PRODUCTION else 1.0, reason)]
+
+
+def baseline_verdicts(kind: str, metrics: Mapping[str, float], baseline: Mapping[str, float]) -> list["Verdict"]:
+    """For probabilities: ranks better than the naive baseline and errs less, both on the evaluation cut-off."""
+    from predictions.ml.kinds import Verdict
+
+    if kind not in PROBABILITIES:
+        return []
+    found = []
+    for name, label, higher in (("auc", "AUC", True), ("brier", "Brier score", False)):
+        value, limit = float(metrics[name]), float(baseline[name])
+        passed = value > limit if higher else value < limit
+        reason = f"{label} {value:.4f} against {limit:.4f} of the naive baseline; it must be {'higher' if higher else 'lower'}."
+        found.append(Verdict(f"better than the baseline: {label}", passed, value, limit, reason))
+    return found
+
+
+def passed(verdicts: Iterable["Verdict"]) -> bool:
+    return all(verdict.passed for verdict in verdicts)
+
+
+def failures(verdicts: Iterable["Verdict"]) -> str:
+    """The reasons of what did not pass, in one text; "" when everything did."""
+    return " ".join(f"{verdict.name}: {verdict.reason}" for verdict in verdicts if not verdict.passed)
+
+
+def recorded(version: ModelVersion) -> list["Verdict"]:
+    """The verdicts of a version's training."""
+    from predictions.ml.kinds import Verdict
+
+    return [Verdict(**one) for one in version.gate]
+
+
+def shortfall(kind: str, as_of: datetime) -> str:
+    """Why nothing may be trained or shown for the kind with the data as of `as_of`; "" when there is enough."""
+    if kind in WITHOUT_HISTORY:
+        return ""
+    return " ".join(verdict.reason for verdict in data_verdicts(kind, extent(as_of)) if not verdict.passed)
+
+
+def why_no_model(kind: str) -> str:
+    """Why no version of the kind is in use, and what to do. For readers who got none."""
+    if missing := shortfall(kind, utc_now()):
+        return f"Not enough data: {missing}"
+    latest = ModelVersion.objects.filter(kind=kind).order_by("-number").first()
+    withheld = AuditEvent.objects.filter(subject_type=KIND_SUBJECT, subject_id=str(kind), action=TRAINING_WITHHELD).order_by("-id").first()
+    if withheld is not None and (latest is None or withheld.occurred_at > latest.trained_at):
+        return f"Not enough data: {withheld.reason}"
+    if latest is None:
+        return "No model has been trained yet. Train one on the page Models, or wait for the weekly training."
+    if latest.status == ModelVersion.Status.REFUSED:
+        return f"{latest} was refused by the gate. {_reasons(latest.gate)}"
+    return f"{latest} is trained and waits to be put into use: somebody asks for its promotion, and another person decides."
+
+
+def _reasons(verdicts: Sequence[Mapping[str, Any]]) -> str:
+    return " ".join(f"{one['name']}: {one['reason']}" for one in verdicts if not one["passed"])
+
+
+def _at_least(name: str, value: int, limit: int, reason: str) -> "Verdict":
+    from predictions.ml.kinds import Verdict
+
+    return Verdict(name, value >= limit, float(value), float(limit), reason)

@@ -1,0 +1,170 @@
+"""Two models of a kind, measured on the same players of the same cut-off.
+
+A recorded figure belongs to the cut-off of its own training; comparing two of them compares two months. So whoever decides on a promotion
+measures both again, on the evaluation cut-off of the newer of the two, which neither has learned from.
+
+Each kind has one loss a player (lower is better), so that the difference has a standard error: players who are hard for both models cancel.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+from django.conf import settings
+
+from predictions import gate, hooks
+from predictions.ml.kinds import Cutoff, Model, NotEnoughData, Verdict
+from predictions.models import Kind
+
+# one-sided 95 %: a difference that chance alone explains is no loss of quality, as long as it is small as well
+_Z = 1.645
+_SMALL = 0.01
+_HELD_OUT_OF = 5
+_LEAST_OUTCOMES = 10
+_SILHOUETTE_PLAYERS = 3000
+
+VERDICT = "not worse than the version in use"
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What a model loses on each player of a cut-off, in the same order for every model. `most` is the largest mean difference that may
+    count as chance, in the unit of the loss; None: a hundredth of what the version in use loses."""
+
+    name: str
+    values: np.ndarray
+    most: float | None = None
+
+    @property
+    def mean(self) -> float:
+        return float(self.values.mean())
+
+
+def compare(kind: str, challenger: Model, champion: Model, cutoff: Cutoff, *, seed: int) -> Verdict:
+    """Whether the challenger loses no more than the champion. Raises NotEnoughData when the cut-off shows nothing of the kind."""
+    return judge(losses(kind, challenger, cutoff, seed=seed), losses(kind, champion, cutoff, seed=seed))
+
+
+def judge(challenger: Losses, champion: Losses) -> Verdict:
+    """The mean loss may be higher by what chance explains (one-sided 95 % of the paired differences), and by no more than `most`."""
+    difference = challenger.values - champion.values
+    error = float(difference.std(ddof=1) / np.sqrt(len(difference))) if len(difference) > 1 else 0.0
+    most = champion.most if champion.most is not None else _SMALL * abs(champion.mean)
+    allowed = min(_Z * error, most)
+    reason = (
+        f"{challenger.name} {challenger.mean:.5f} against {champion.mean:.5f} of the version in use on the same {len(difference):,} "
+        f"players; lower is better, and {allowed:.5f} more may be chance."
+    )
+    return Verdict(VERDICT, bool(difference.mean() <= allowed), challenger.mean, champion.mean + allowed, reason)
+
+
+def losses(kind: str, model: Model, cutoff: Cutoff, *, seed: int) -> Losses:
+    return _LOSSES[Kind(kind)](model, cutoff, seed)
+
+
+def evaluation_cutoff(as_of: datetime, horizon_days: int, *, seed: int) -> Cutoff:
+    """The cut-off whose labels end at `as_of`, with the players that a training would look at."""
+    from predictions import features
+
+    return features.history(as_of, horizon_days, 1, sample=settings.MODEL_TRAINING_PLAYERS, seed=seed).evaluation
+
+
+def held_out_outcomes() -> pd.Series:
+    """Outcomes of reviews that no training of the fraud model is given: those of every fifth player id."""
+    outcomes = _outcomes()
+    return outcomes[outcomes.index % _HELD_OUT_OF == 0]
+
+
+def training_outcomes() -> pd.Series:
+    """The other outcomes."""
+    outcomes = _outcomes()
+    return outcomes[outcomes.index % _HELD_OUT_OF != 0]
+
+
+def _outcomes() -> pd.Series:
+    known = hooks.fraud_outcomes()
+    return pd.Series(index=pd.Index([], dtype="int64"), dtype="int64") if known is None else known
+
+
+def _probability(label: str) -> Callable[[Model, Cutoff, int], Losses]:
+    def of(model: Model, cutoff: Cutoff, _seed: int) -> Losses:
+        rows = _eligible(cutoff) & cutoff.labels[label].notna().to_numpy()
+        _require(rows.any(), "nobody was eligible at the evaluation cut-off.")
+        happened = cutoff.labels[label].to_numpy(dtype=float, na_value=np.nan)[rows]
+        probability = model.predict(cutoff.features[rows])["probability"].to_numpy(dtype=float)
+        return Losses("Brier score", (probability - happened) ** 2)
+
+    return of
+
+
+def _value(model: Model, cutoff: Cutoff, _seed: int) -> Losses:
+    """Absolute error of the expected value, over the longest window that is over; in currency units."""
+    for label, column in (("ngr_365d", "value"), ("ngr_90d", "value_90")):
+        actual = cutoff.labels[label].to_numpy(dtype=float, na_value=np.nan)
+        rows = _eligible(cutoff) & np.isfinite(actual)
+        if rows.any():
+            predicted = model.predict(cutoff.features[rows])[column].to_numpy(dtype=float)
+            return Losses(f"Mean absolute error over {label.removeprefix('ngr_').removesuffix('d')} days", np.abs(predicted - actual[rows]))
+    raise NotEnoughData("no window of 90 days after the evaluation cut-off is over: wait, or train as of a later day.")
+
+
+def _fraud(model: Model, cutoff: Cutoff, _seed: int) -> Losses:
+    """With outcomes of reviews: of each confirmed case, the share of false alarms that rank above it (their mean is 1 - AUC).
+
+    Without: how far the scores are from what they claim. A score is the share of players who are less isolated, so the scores of all
+    players must lie evenly between 0 and 1.
+    """
+    outcomes = held_out_outcomes()
+    outcomes = outcomes[outcomes.index.isin(cutoff.features.index)]
+    cases, alarms = outcomes[outcomes == 1], outcomes[outcomes == 0]
+    if min(len(cases), len(alarms)) >= _LEAST_OUTCOMES:
+        answer = _fraud_score(model, cutoff.features.loc[outcomes.index])
+        above = answer[alarms.index].to_numpy()
+        ranked = [float((above > one).mean() + (above == one).mean() / 2) for one in answer[cases.index]]
+        return Losses("Share of false alarms ranked above a confirmed case", np.array(ranked))
+    score = np.sort(_fraud_score(model, cutoff.features).to_numpy())
+    even = (np.arange(len(score)) + 0.5) / len(score)
+    return Losses("Distance of the scores from the shares that they claim (no outcomes of reviews yet)", np.abs(score - even), most=0.01)
+
+
+def _fraud_score(model: Model, frame: pd.DataFrame) -> pd.Series:
+    answer = model.predict(frame)
+    return answer["score" if "score" in answer else "anomaly"]
+
+
+def _segmentation(model: Model, cutoff: Cutoff, seed: int) -> Losses:
+    """1 - silhouette of each of at most 3,000 players, in one space for all models: log recency, frequency and monetary, standardised."""
+    from sklearn.metrics import silhouette_samples
+
+    from predictions.ml import rfm
+
+    frame = cutoff.features[_eligible(cutoff)]
+    _require(len(frame) > 1, "nobody was eligible at the evaluation cut-off.")
+    frame = frame.iloc[np.random.default_rng(seed).permutation(len(frame))[:_SILHOUETTE_PLAYERS]]
+    points = np.log1p(rfm.values(frame))
+    deviation = points.std(axis=0)
+    points = (points - points.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
+    clusters = model.predict(frame)["cluster"].to_numpy()
+    if len(np.unique(clusters)) < 2:
+        return Losses("1 - silhouette", np.ones(len(frame)))
+    return Losses("1 - silhouette", 1.0 - silhouette_samples(points, clusters))
+
+
+def _eligible(cutoff: Cutoff) -> np.ndarray:
+    answer: np.ndarray = cutoff.labels["is_eligible"].to_numpy().astype(bool)
+    return answer
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise NotEnoughData(message)
+
+
+_LOSSES: dict[Kind, Callable[[Model, Cutoff, int], Losses]] = {
+    **{kind: _probability(label) for kind, label in gate.PROBABILITIES.items()},
+    Kind.LTV: _value,
+    Kind.FRAUD: _fraud,
+    Kind.SEGMENTATION: _segmentation,
+}
