@@ -1,0 +1,82 @@
+"""A real HTTP server on this machine that plays the operator's API, faults included."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+
+@dataclass
+class Reply:
+    """What the server answers to one request. `raw` is sent as it stands instead of `body`; `cut` closes the line after that many bytes."""
+
+    body: Any = None
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    raw: bytes | None = None
+    delay: float = 0.0
+    cut: int | None = None
+
+
+@dataclass
+class Asked:
+    path: str
+    query: dict[str, str]
+    authorization: str
+
+
+class Operator:
+    """Answers by `answer(asked, number)`, where number counts requests from 1; remembers what it was asked."""
+
+    def __init__(self, answer: Callable[[Asked, int], Reply]) -> None:
+        self.answer = answer
+        self.asked: list[Asked] = []
+        self.url = ""
+
+
+@contextmanager
+def running(answer: Callable[[Asked, int], Reply]) -> Iterator[Operator]:
+    operator = Operator(answer)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            parts = urlsplit(self.path)
+            asked = Asked(
+                parts.path, {name: values[-1] for name, values in parse_qs(parts.query).items()}, self.headers.get("Authorization", "")
+            )
+            operator.asked.append(asked)
+            reply = operator.answer(asked, len(operator.asked))
+            if reply.delay:
+                time.sleep(reply.delay)
+            payload = reply.raw if reply.raw is not None else json.dumps(reply.body).encode()
+            try:
+                self.send_response(reply.status)
+                for name, value in reply.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(payload)))
+                self.end_headers()
+                self.wfile.write(payload if reply.cut is None else payload[: reply.cut])
+            except OSError:
+                return  # the client gave up waiting
+            if reply.cut is not None:
+                self.close_connection = True
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    operator.url = f"http://127.0.0.1:{server.server_port}/api"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield operator
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

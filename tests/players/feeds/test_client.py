@@ -1,0 +1,158 @@
+"""The reader of the operator's API against a real server: pages, windows, credentials, faults, retries."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from players.feeds.client import FeedClient, FeedError, FeedSource
+
+from .source import Asked, Reply, running
+
+SINCE = datetime(2026, 3, 1, tzinfo=UTC)
+UNTIL = datetime(2026, 3, 8, tzinfo=UTC)
+ROWS = [{"id": number} for number in range(1, 6)]
+
+
+def _client(url: str, pauses: list[float] | None = None, **values: Any) -> FeedClient:
+    waited = pauses if pauses is not None else []
+    return FeedClient(FeedSource(url=url, page_size=2, **values), sleep=waited.append, seed=1)
+
+
+def _rows(client: FeedClient, path: str = "players_details") -> list[dict[str, Any]]:
+    return [row for page in client.pages(path, SINCE, UNTIL) for row in page]
+
+
+def _slice(asked: Asked) -> list[dict[str, int]]:
+    page, size = int(asked.query["page"]), int(asked.query["per_page"])
+    return ROWS[(page - 1) * size : page * size]
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda asked: _slice(asked),
+        lambda asked: {"data": _slice(asked)},
+        lambda asked: {"results": _slice(asked), "next": f"?page={int(asked.query['page']) + 1}&per_page=2" if _slice(asked)[1:] else None},
+        lambda asked: {"items": _slice(asked), "next_page": int(asked.query["page"]) + 1 if int(asked.query["page"]) < 3 else None},
+        lambda asked: {"data": _slice(asked), "meta": {"last_page": 3}},
+        lambda asked: {"records": _slice(asked), "total_pages": 3},
+        lambda asked: (
+            {"data": _slice(asked), "links": {"next": f"/api/players_details?page={int(asked.query['page']) + 1}&per_page=2"}}
+            if int(asked.query["page"]) < 3
+            else {"data": _slice(asked), "links": {"next": None}}
+        ),
+    ],
+    ids=["list", "data", "next-link", "next-page", "last-page", "total-pages", "links-next"],
+)
+def test_pages__every_shape_of_paging__gives_all_rows_once(shape: Callable[[Asked], Any]) -> None:
+    with running(lambda asked, _: Reply(shape(asked))) as operator:
+        assert _rows(_client(operator.url)) == ROWS
+        assert len(operator.asked) == 3
+
+
+def test_pages__request__carries_window_in_utc_size_and_credentials() -> None:
+    with running(lambda asked, _: Reply([])) as operator:
+        client = _client(operator.url, authorization="Basic secret")
+        since = datetime(2026, 3, 1, 2, tzinfo=timezone(timedelta(hours=2)))
+        assert list(client.pages("/players_details", since, UNTIL)) == []
+    (asked,) = operator.asked
+    assert asked.path == "/api/players_details"
+    assert asked.query == {"from": "2026-03-01T00:00:00Z", "to": "2026-03-08T00:00:00Z", "page": "1", "per_page": "2"}
+    assert asked.authorization == "Basic secret"
+
+
+def test_pages__other_parameter_names__are_used() -> None:
+    names = {"since": "start_date", "until": "end_date", "page": "p", "page_size": "limit"}
+    with running(lambda asked, _: Reply([])) as operator:
+        _rows(_client(operator.url, parameters=names))
+    assert operator.asked[0].query.keys() == set(names.values())
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Reply({"error": "down"}, status=500),
+        Reply({}, status=503),
+        Reply(raw=b"<html>bad gateway</html>"),
+        Reply(raw=b'{"data": [{"id": 1}'),
+        Reply({"message": "ok"}),
+        Reply({"data": [{"id": 1}, "x"]}),
+        Reply(ROWS[:2], cut=5),
+        Reply(raw=b"\xff\xfe\x00"),
+    ],
+    ids=["500", "503", "html", "half-json", "no-list", "row-no-object", "cut-off", "not-text"],
+)
+def test_pages__a_fault_that_heals__is_asked_again_and_nothing_is_lost_or_doubled(fault: Reply) -> None:
+    pauses: list[float] = []
+    with running(lambda asked, number: fault if number in (2, 3) else Reply(_slice(asked))) as operator:
+        assert _rows(_client(operator.url, pauses)) == ROWS
+        assert [asked.query["page"] for asked in operator.asked] == ["1", "2", "2", "2", "3"]
+    assert len(pauses) == 2
+    assert 0.75 <= pauses[0] <= 1.25
+    assert 1.5 <= pauses[1] <= 2.5
+
+
+def test_pages__slow_answers__time_out_and_are_asked_again() -> None:
+    with running(lambda asked, number: Reply(_slice(asked), delay=1.0 if number == 1 else 0.0)) as operator:
+        assert _rows(_client(operator.url, timeout=0.2)) == ROWS
+        assert len(operator.asked) == 4
+
+
+def test_pages__source_that_stays_down__is_an_error_that_says_what_and_how_often() -> None:
+    with running(lambda asked, number: Reply({}, status=502)) as operator:
+        with pytest.raises(FeedError, match=r"/api/players_details failed 5 times, last: HTTP 502; nothing of it was taken"):
+            _rows(_client(operator.url))
+        assert len(operator.asked) == 5
+
+
+def test_pages__nobody_listening__is_an_error() -> None:
+    with running(lambda asked, number: Reply([])) as operator:
+        url = operator.url
+    with pytest.raises(FeedError, match="failed 2 times, last: URLError"):
+        _rows(_client(url, attempts=2))
+
+
+def test_pages__too_many_requests__waits_as_long_as_was_asked() -> None:
+    pauses: list[float] = []
+    busy = Reply({}, status=429, headers={"Retry-After": "7"})
+    with running(lambda asked, number: busy if number == 1 else Reply([])) as operator:
+        _rows(_client(operator.url, pauses))
+    assert len(pauses) == 1
+    assert 7 * 0.75 <= pauses[0] <= 7 * 1.25
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [(401, "check LOYALTY_FEED_AUTH"), (404, "check LOYALTY_FEED_URL"), (422, "ask the operator"), (302, "ask the operator")],
+)
+def test_pages__refusals__are_not_repeated_and_say_what_to_do(status: int, advice: str) -> None:
+    with running(lambda asked, number: Reply({}, status=status, headers={"Location": "http://example.test/"})) as operator:
+        with pytest.raises(FeedError, match=f"HTTP {status}; {advice}"):
+            _rows(_client(operator.url))
+        assert len(operator.asked) == 1
+
+
+def test_pages__page_parameter_ignored__is_noticed_instead_of_read_for_ever() -> None:
+    with running(lambda asked, number: Reply(ROWS[:2])) as operator:
+        with pytest.raises(FeedError, match="with the rows of the page before; check the name of the page parameter"):
+            _rows(_client(operator.url))
+        assert len(operator.asked) == 2
+
+
+def test_pages__next_link_to_another_host__keeps_the_credentials_here() -> None:
+    with running(lambda asked, number: Reply({"data": ROWS[:2], "next": "http://example.test/steal"})) as operator:
+        with pytest.raises(FeedError, match="another host"):
+            _rows(_client(operator.url, authorization="Basic secret"))
+
+
+def test_pages__amounts__stay_the_text_that_was_sent() -> None:
+    with running(lambda asked, number: Reply(raw=b'[{"amount": 10.10, "glued": "200.00200.00", "odd": NaN}]')) as operator:
+        assert _rows(_client(operator.url)) == [{"amount": "10.10", "glued": "200.00200.00", "odd": "NaN"}]
+
+
+def test_error__names_no_query__which_could_name_players() -> None:
+    with running(lambda asked, number: Reply({}, status=404)) as operator, pytest.raises(FeedError) as caught:
+        _rows(_client(operator.url), "players_details?email=a@b.example")
+    assert "a@b.example" not in str(caught.value)
