@@ -1,6 +1,6 @@
 """One row per player from PostgreSQL into numpy, as bytes: no Python object is made of any value."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,8 @@ from django.db import connection, transaction
 _SIGNATURE = b"PGCOPY\n\xff\r\n\x00"
 _HEADER_BYTES = len(_SIGNATURE) + 8
 _TRAILER_BYTES = 2
+# JIT compiles these statements for longer than it saves; with the memory that statements have by default, groups are sorted on disk
+_SETTINGS = {"jit": "off", "work_mem": "64MB"}
 CURRENCY_BYTES = 3
 
 
@@ -47,12 +49,14 @@ def read_columns(sql: str, parameters: Mapping[str, Any], names: Sequence[str]) 
 def _rows(sql: str, parameters: Mapping[str, Any], row: np.dtype) -> np.ndarray:
     """The binary COPY format is a header, rows of fixed width as long as no field is NULL or of varying length, and a trailer of -1."""
     received = bytearray()
-    # JIT compiles these statements for longer than it saves
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL jit = off")
+        cursor.execute("SELECT " + ", ".join(f"current_setting('{name}')" for name in _SETTINGS))
+        before = cursor.fetchone()
+        _set(cursor, _SETTINGS.values())
         with cursor.copy(f"COPY ({sql}) TO STDOUT (FORMAT binary)", parameters) as copy:
             for block in copy:
                 received += block
+        _set(cursor, before)
     content = len(received) - _HEADER_BYTES - _TRAILER_BYTES
     if not received.startswith(_SIGNATURE) or content % row.itemsize:
         raise RuntimeError("a query for columns gave rows of another width; a column was NULL or of another type")
@@ -61,3 +65,8 @@ def _rows(sql: str, parameters: Mapping[str, Any], row: np.dtype) -> np.ndarray:
     if not (rows["fields"] == fields).all():
         raise RuntimeError("a query for columns gave another number of columns")
     return rows
+
+
+def _set(cursor: Any, values: Iterable[str]) -> None:
+    """For this transaction, which may be the caller's: it gets its own settings back."""
+    cursor.execute("SELECT " + ", ".join(f"set_config('{name}', %s, true)" for name in _SETTINGS), list(values))
