@@ -22,6 +22,7 @@ class NoSuchEndpoint(APIView):
 urlpatterns = [
     path("", include("players.api.urls")),
     path("", include("wallet.api.urls")),
+    path("", include("predictions.api.urls")),
     path("", include("rewards.api.urls")),
     path("analytics/dashboard", api_analytics.DashboardView.as_view(), name="analytics-dashboard"),
     path("analytics/rewards", api_analytics.RewardHistoryViewSet.as_view({"get": "list"}), name="analytics-rewards"),

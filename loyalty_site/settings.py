@@ -288,6 +288,8 @@ SPECTACULAR_SETTINGS = {
         "LedgerUnit": "wallet.models.Unit",
         "PaymentKind": "players.models.Payment.Kind",
         "FileKind": "players.models.ImportMapping.FileKind",
+        "PredictionKind": "predictions.models.Kind",
+        "ModelStatus": "predictions.models.ModelVersion.Status",
     },
 }
 

@@ -45,23 +45,6 @@ class Thresholds:
     fraud: float = 0.8
     engagement: float = 0.5
 
-    # settings that hold these bounds, by field
-    SETTINGS = {
-        "churn": "CHURN_THRESHOLD",
-        "risk_medium": "RISK_MEDIUM_FROM",
-        "risk_high": "RISK_HIGH_FROM",
-        "value_medium": "VALUE_MEDIUM_FROM",
-        "value_high": "VALUE_HIGH_FROM",
-        "value_vip": "VALUE_VIP_FROM",
-        "fraud": "FRAUD_THRESHOLD",
-        "engagement": "ENGAGEMENT_THRESHOLD",
-    }
-
-    @classmethod
-    def from_settings(cls, values: Mapping[str, object]) -> "Thresholds":
-        """From the settings by their names, as `get_values_for_keys(Thresholds.SETTINGS.values())` reads them."""
-        return cls(**{field: float(str(values[name])) for field, name in cls.SETTINGS.items()})
-
 
 DEFAULTS = Thresholds()
 
@@ -287,22 +270,22 @@ def fraud_recommendations(sums: Mapping[str, Sum]) -> tuple[Recommendation, ...]
 
 # what a group is -> what to do for it; the four groups of the reference, then the standard named segments of RFM
 SEGMENT_RECOMMENDATIONS = {
-    "inactive": "Send re-engagement emails",
+    "reengage": "Send re-engagement emails",
     "vip": "Offer exclusive VIP rewards",
-    "regular": "Standard retention campaign",
-    "new": "Provide onboarding bonuses",
+    "retention": "Standard retention campaign",
+    "onboarding": "Provide onboarding bonuses",
 }
 RFM_RECOMMENDATIONS = {
     "Champions": SEGMENT_RECOMMENDATIONS["vip"],
-    "Loyal Customers": "Reward loyalty: tier perks and early access",
+    "Loyal": "Reward loyalty: tier perks and early access",
     "Potential Loyalists": "Offer premium membership",
-    "New Customers": SEGMENT_RECOMMENDATIONS["new"],
+    "New": SEGMENT_RECOMMENDATIONS["onboarding"],
     "Promising": "Introduce further games with a small reward",
-    "Need Attention": SEGMENT_RECOMMENDATIONS["regular"],
+    "Need Attention": SEGMENT_RECOMMENDATIONS["retention"],
     "About to Sleep": "Remind of favourite games before they lapse",
     "At Risk": "Win back in person: personalized offer",
-    "Cannot Lose Them": "Immediate call by the account manager",
-    "Hibernating": SEGMENT_RECOMMENDATIONS["inactive"],
+    "Can't Lose Them": "Immediate call by the account manager",
+    "Hibernating": SEGMENT_RECOMMENDATIONS["reengage"],
     "Lost": "One low-cost win-back, then leave in peace",
 }
 

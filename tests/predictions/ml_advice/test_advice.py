@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predictions.ml import advice
-from predictions.ml.advice import Sum, Thresholds
+from predictions.ml import advice, rfm, segmentation_names
+from predictions.ml.advice import Sum
 
 CHANCES = st.floats(0, 1)
 VALUES = st.floats(0, 1e6)
@@ -176,10 +176,10 @@ def test_engagement__threshold__prediction_eligibility_and_trigger(score: float,
 @pytest.mark.parametrize(
     ("key", "words"),
     [
-        ("inactive", "Send re-engagement emails"),
+        ("reengage", "Send re-engagement emails"),
         ("vip", "Offer exclusive VIP rewards"),
-        ("regular", "Standard retention campaign"),
-        ("new", "Provide onboarding bonuses"),
+        ("retention", "Standard retention campaign"),
+        ("onboarding", "Provide onboarding bonuses"),
     ],
 )
 def test_segment_recommendation__the_four_groups(key: str, words: str) -> None:
@@ -189,6 +189,11 @@ def test_segment_recommendation__the_four_groups(key: str, words: str) -> None:
 def test_segment_recommendation__unknown_group__is_a_fault() -> None:
     with pytest.raises(KeyError):
         advice.segment_recommendation("whales")
+
+
+def test_segment_words__clusters_and_named_segments__are_those_of_the_models() -> None:
+    assert set(advice.SEGMENT_RECOMMENDATIONS) == {segmentation_names.key(number) for number in range(8)}
+    assert set(advice.RFM_RECOMMENDATIONS) == set(rfm.SEGMENTS)
 
 
 def test_other_recommendations__sums__counts_and_money_where_there_is_some() -> None:
@@ -202,11 +207,6 @@ def test_other_recommendations__sums__counts_and_money_where_there_is_some() -> 
     assert [one.user_count for one in advice.engagement_recommendations({"not_engaged": Sum(7)})] == [0, 7]
     (group,) = advice.segment_recommendations([("High rollers", "vip", Sum(3, 9000.0))])
     assert (group.action, group.group, group.user_count) == ("Offer exclusive VIP rewards", "High rollers", 3)
-
-
-def test_thresholds__from_settings__every_field() -> None:
-    values = {name: position for position, name in enumerate(Thresholds.SETTINGS.values())}
-    assert Thresholds.from_settings(values) == Thresholds(0, 1, 2, 3, 4, 5, 6, 7)
 
 
 @given(st.dictionaries(st.text(max_size=5), st.floats(-1e6, 1e6), max_size=8))

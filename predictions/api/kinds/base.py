@@ -1,0 +1,134 @@
+"""What the five kinds have in common: how a page is filtered, what a row says, what is summed over a run."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from rest_framework import serializers
+
+from predictions import services
+from predictions.api.paging import Sort
+from predictions.ml import advice
+from predictions.models import Kind, ModelVersion, ScoringRun
+
+PROBABILITY_PLACES = 6
+AMOUNT_PLACES = 4
+
+
+@dataclass(frozen=True)
+class Context:
+    """One request: the run it reads, the model that scored it, the operator's thresholds and the checked parameters."""
+
+    run: ScoringRun
+    version: ModelVersion | None
+    limits: advice.Thresholds
+    values: Mapping[str, Any]
+    base_currency: str
+    at: datetime
+    totals: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def details(self) -> bool:
+        return bool(self.values["include_details"])
+
+
+class Prediction:
+    """One kind. Rows are those of its score model; answers are plain JSON."""
+
+    kind: Kind
+    prediction_type: str
+    query: type[serializers.Serializer]
+    sorts: Mapping[str, Sort]
+    threshold: str | None = None  # field of the thresholds that the parameter `threshold` takes the place of
+    shape: type[serializers.Serializer]
+    summary_shape: type[serializers.Serializer]
+    extra_shapes: Mapping[str, Callable[[], serializers.Field]] = {}
+
+    def bound(self, context: Context) -> float:
+        """The threshold in effect: the request's, or the operator's setting."""
+        assert self.threshold is not None
+        asked = context.values.get("threshold")
+        return float(getattr(context.limits, self.threshold) if asked is None else asked)
+
+    def where(self, context: Context) -> Q:
+        """The rows that the filters ask for."""
+        return Q()
+
+    def totals(self, rows: QuerySet[Any], context: Context) -> dict[str, Any]:
+        """Sums over all rows of the run, plain JSON; remembered. Depends on the run, `limits` and `bound` alone."""
+        raise NotImplementedError
+
+    def results(self, rows: Sequence[Any], context: Context) -> list[dict[str, Any]]:
+        raise NotImplementedError
+
+    def summary(self, context: Context) -> dict[str, Any]:
+        """From `context.totals`."""
+        raise NotImplementedError
+
+    def extras(self, results: Sequence[dict[str, Any]], context: Context) -> dict[str, Any]:
+        """What stands in `data` beside results and summary, with include_details."""
+        return {}
+
+    def reasons(self, row: Any, context: Context) -> dict[str, Any]:
+        """The stored reasons in words and their shares; the model's own shares where none are stored for the player."""
+        importance = advice.normalized({reason["feature"]: reason["contribution"] for reason in row.reasons})
+        own = bool(importance)
+        if not own and context.version is not None:
+            importance = dict(context.version.importance)
+        return {
+            "feature_importance": {name: round(share, PROBABILITY_PLACES) for name, share in importance.items()},
+            "feature_importance_of": "player" if own else "model",
+            "reasons": [reason_in_json(reason) for reason in services.in_words(self.kind, row.reasons)] if row.reasons else [],
+        }
+
+
+def reason_in_json(reason: services.Reason) -> dict[str, Any]:
+    return {**asdict(reason), "contribution": round(reason.contribution, PROBABILITY_PLACES)}
+
+
+def probability(value: float) -> float:
+    return round(value, PROBABILITY_PLACES)
+
+
+def amount(value: Any) -> float:
+    """An estimate in money as a number: it is no booking, so it is no decimal string either."""
+    return round(float(value), AMOUNT_PLACES)
+
+
+def who(row: Any) -> dict[str, Any]:
+    """The operator's own id, under the name of the reference and under the one of all other endpoints. Nothing personal."""
+    return {"user_id": row.player.external_id, "player_id": row.player.external_id}
+
+
+def in_bounds(column: str, bounds: tuple[float | None, float | None]) -> Q:
+    start, end = bounds
+    found = Q() if start is None else Q(**{f"{column}__gte": start})
+    return found if end is None else found & Q(**{f"{column}__lt": end})
+
+
+def recommended(
+    recommend: Callable[[Mapping[str, advice.Sum]], Sequence[advice.Recommendation]],
+    sums: Mapping[str, Mapping[str, Sequence[float]]],
+    base_currency: str,
+) -> list[dict[str, Any]]:
+    """Recommendations over all currencies. `sums`: currency -> group -> [players, impact]; amounts of currencies are never added."""
+    users: dict[str, int] = {}
+    impacts: dict[str, dict[str, float]] = {}
+    for currency, groups in sums.items():
+        for name, (count, impact) in groups.items():
+            users[name] = users.get(name, 0) + int(count)
+            impacts.setdefault(name, {})[currency] = amount(impact)
+    own = {name: advice.Sum(count, impacts[name].get(base_currency, 0.0)) for name, count in users.items()}
+    return [recommendation_in_json(one, base_currency, impacts.get(one.type, {})) for one in recommend(own)]
+
+
+def recommendation_in_json(one: advice.Recommendation, base_currency: str, by_currency: Mapping[str, float]) -> dict[str, Any]:
+    has_money = one.estimated_impact is not None
+    return {
+        **asdict(one),
+        "estimated_impact": amount(one.estimated_impact) if has_money else None,
+        "currency": base_currency if has_money else None,
+        "estimated_impact_by_currency": dict(sorted(by_currency.items())) if has_money else {},
+    }

@@ -1,0 +1,118 @@
+"""Churn pages: who is about to leave, what leaves with him, and what to do."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import Avg, Count, F, FloatField, Q, QuerySet, Sum
+from django.db.models.functions import Cast, Greatest
+
+from predictions.api import query, shapes
+from predictions.api.paging import BY_PLAYER, Sort
+from predictions.ml import advice
+from predictions.models import Kind
+
+from .base import Context, Prediction, amount, in_bounds, probability, recommended, who
+
+INTERVAL_LEVEL = 0.9
+_GROUPS = ("urgent_action", "retention_campaign", "engagement_boost")
+
+
+class Churn(Prediction):
+    kind = Kind.CHURN
+    prediction_type = "churn_prediction"
+    query = query.ChurnQuery
+    threshold = "churn"
+    shape = shapes.ChurnResultSerializer
+    summary_shape = shapes.ChurnSummarySerializer
+    sorts = {
+        "probability": Sort("probability"),
+        "priority_score": Sort("priority"),
+        "user_value": Sort("value"),
+        "user_id": BY_PLAYER,
+    }
+
+    def where(self, context: Context) -> Q:
+        level = context.values["risk_level"]
+        if level == query.ALL:
+            return Q()
+        start, end = advice.risk_bounds(level, context.limits)
+        found = in_bounds("probability", (start, end))
+        # priority lies between the probability and 1.5 times it: lets the order by priority begin where the level does
+        if end is not None and context.values["sort_by"] == "priority_score":
+            found &= Q(priority__lt=end * advice.VIP_MULTIPLIER)
+        return found
+
+    def totals(self, rows: QuerySet[Any], context: Context) -> dict[str, Any]:
+        limits, bound = context.limits, self.bound(context)
+        loss = Greatest(F("probability") * Cast("value", FloatField()), 0.0)
+        certain = Q(probability__gte=advice.BUSINESS_FROM)
+        where = {
+            "urgent_action": certain & Q(value__gt=limits.value_high),
+            "retention_campaign": certain,
+            "engagement_boost": Q(probability__gte=advice.BOOST_FROM, probability__lt=advice.BUSINESS_FROM),
+        }
+        sums: dict[str, Any] = {
+            level: Count("pk", filter=in_bounds("probability", advice.risk_bounds(level, limits))) for level in advice.RISK_LEVELS
+        }
+        sums |= {f"{name}_users": Count("pk", filter=condition) for name, condition in where.items()}
+        sums |= {f"{name}_loss": Sum(loss, filter=condition, default=0.0) for name, condition in where.items()}
+        found = rows.values(currency=F("player__currency")).annotate(
+            users=Count("pk"),
+            mean=Avg("probability"),
+            churning=Count("pk", filter=Q(probability__gte=bound)),
+            worth=Sum("value"),
+            loss=Sum(loss),
+            **sums,
+        )
+        totals: dict[str, Any] = {
+            "users": 0,
+            "expected": 0.0,
+            "churning": 0,
+            "risk": dict.fromkeys(advice.RISK_LEVELS, 0),
+            "money": {},
+            "groups": {},
+        }
+        for row in found:
+            totals["users"] += row["users"]
+            totals["expected"] += row["mean"] * row["users"]
+            totals["churning"] += row["churning"]
+            for level in advice.RISK_LEVELS:
+                totals["risk"][level] += row[level]
+            totals["money"][row["currency"]] = {"user_value": amount(row["worth"]), "expected_loss": amount(row["loss"])}
+            totals["groups"][row["currency"]] = {name: [row[f"{name}_users"], row[f"{name}_loss"]] for name in _GROUPS}
+        return totals
+
+    def results(self, rows: Sequence[Any], context: Context) -> list[dict[str, Any]]:
+        return [self._result(row, context) for row in rows]
+
+    def _result(self, row: Any, context: Context) -> dict[str, Any]:
+        bound, limits, value = self.bound(context), context.limits, float(row.value)
+        answer = {
+            **who(row),
+            "churn_probability": probability(row.probability),
+            "churn_label": advice.churn_label(row.probability, bound),
+            "confidence": advice.churn_confidence(row.probability, bound),
+            "probability_interval": {"min": probability(row.lower), "max": probability(row.upper), "level": INTERVAL_LEVEL},
+            "priority_score": probability(row.priority),
+            "risk_level": advice.risk_level(row.probability, limits),
+            "retention_recommendation": advice.retention_recommendation(row.probability, value, row.idle_days, limits),
+            "estimated_impact": amount(advice.estimated_impact(row.probability, value)),
+            "user_value": amount(value),
+            "currency": row.player.currency,
+            "days_since_last_activity": row.idle_days,
+            "threshold_used": bound,
+        }
+        return {**answer, **self.reasons(row, context)} if context.details else answer
+
+    def summary(self, context: Context) -> dict[str, Any]:
+        totals = context.totals
+        users = totals["users"]
+        return {
+            "total_users": users,
+            "predicted_churners": totals["churning"],
+            "expected_churners": round(totals["expected"], 1),
+            "average_churn_probability": probability(totals["expected"] / users) if users else None,
+            "risk_levels": totals["risk"],
+            "value_at_risk": totals["money"],
+            "business_recommendations": recommended(advice.churn_recommendations, totals["groups"], context.base_currency),
+        }

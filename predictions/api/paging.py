@@ -1,0 +1,124 @@
+"""Pages over the scores of one run, by keyset: any depth costs one index range.
+
+The keys of a page are read first, from the index alone where the filter allows it; then the rows of those keys. A cursor holds the
+last key, the run and the filters it belongs to, and is signed: it cannot be mixed with other filters and never mixes two runs.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.core import signing
+from django.core.cache import cache
+from django.db.models import Q, QuerySet
+
+from loyalty_site.common.api.problems import Problem, field_problem
+from predictions.models import ScoringRun
+
+_SALT = "predictions.page"
+_REMEMBERED = int(timedelta(days=7).total_seconds())
+_NOT_FILTERS = frozenset({"page", "page_size", "cursor", "include_details"})
+
+
+@dataclass(frozen=True)
+class Sort:
+    """`column` of the score table (or of the player), with the player as the last key where the column is not unique."""
+
+    column: str
+    descending: bool = True
+    unique: bool = False
+
+    @property
+    def order(self) -> list[str]:
+        first = f"-{self.column}" if self.descending else self.column
+        return [first] if self.unique else [first, "player_id"]
+
+    def value_of(self, row: Any) -> Any:
+        """The key of a row, as JSON holds it exactly."""
+        value: Any = row
+        for part in self.column.split("__"):
+            value = getattr(value, part)
+        return str(value) if isinstance(value, Decimal) else value
+
+
+BY_PLAYER = Sort("player__external_id", descending=False, unique=True)
+
+
+@dataclass(frozen=True)
+class Position:
+    """After the row with this key."""
+
+    value: Any
+    player_id: int
+
+
+def fingerprint(kind: str, values: dict[str, Any]) -> str:
+    """What a cursor belongs to: the kind, the filters and the order."""
+    filters = {name: value for name, value in values.items() if name not in _NOT_FILTERS}
+    return hashlib.sha256(json.dumps([kind, filters], sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def encode(run: ScoringRun, mark: str, sort: Sort, row: Any) -> str:
+    return signing.dumps([run.pk, mark, sort.value_of(row), row.player_id], salt=_SALT, compress=True)
+
+
+def decode(cursor: str, mark: str) -> tuple[ScoringRun, Position]:
+    """The run and the position. Raises a 400 for a cursor that is not ours, belongs to other filters, or whose run is gone."""
+    try:
+        run_id, belongs_to, value, player_id = signing.loads(cursor, salt=_SALT)
+    except (signing.BadSignature, ValueError, TypeError):
+        raise _bad_cursor("the cursor is not one that this API gave") from None
+    if belongs_to != mark:
+        raise _bad_cursor("the cursor belongs to other filters or another order")
+    run = ScoringRun.objects.filter(pk=run_id, status=ScoringRun.Status.PUBLISHED).first()
+    if run is None:
+        raise _bad_cursor("the scores that this cursor walks through have been replaced and deleted")
+    return run, Position(value, player_id)
+
+
+def _bad_cursor(detail: str) -> Problem:
+    return field_problem("cursor", detail, "Begin again without cursor, and keep filters and sort_by the same from page to page.")
+
+
+def keys_after(rows: QuerySet[Any], sort: Sort, position: Position, limit: int) -> list[int]:
+    """Player ids after a position, in order. Two exact index ranges: the rest of the equal values, then the values beyond."""
+    ordered = rows.order_by(*sort.order)
+    beyond = Q(**{f"{sort.column}__{'lt' if sort.descending else 'gt'}": position.value})
+    if sort.unique:
+        return list(ordered.filter(beyond).values_list("player_id", flat=True)[:limit])
+    equal = rows.filter(**{sort.column: position.value}, player_id__gt=position.player_id).order_by("player_id")
+    found = list(equal.values_list("player_id", flat=True)[:limit])
+    if len(found) < limit:
+        found += ordered.filter(beyond).values_list("player_id", flat=True)[: limit - len(found)]
+    return found
+
+
+def keys_from(rows: QuerySet[Any], sort: Sort, offset: int, limit: int) -> list[int]:
+    """Player ids from an offset on, in order."""
+    return list(rows.order_by(*sort.order).values_list("player_id", flat=True)[offset : offset + limit])
+
+
+def rows_of(rows: QuerySet[Any], keys: list[int]) -> list[Any]:
+    """The rows of the keys, in the order of the keys, with the player's id and currency."""
+    found = rows.filter(player_id__in=keys).select_related("player")
+    fields = [field.name for field in rows.model._meta.concrete_fields if field.name != "player"]
+    found = found.only(*fields, "player__external_id", "player__currency")
+    by_player = {row.player_id: row for row in found}
+    return [by_player[key] for key in keys if key in by_player]
+
+
+def remembered(run: ScoringRun, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Answers about a run, which never changes: name -> value. `wanted`: name -> function that computes it when nobody has yet."""
+    prefix = f"predictions:{run.pk}:{run.published_at.timestamp() if run.published_at else 0}:"
+    keys = {name: prefix + hashlib.sha256(name.encode()).hexdigest()[:32] for name in wanted}
+    known = cache.get_many(keys.values())
+    answers = {}
+    for name, key in keys.items():
+        if key not in known:
+            known[key] = wanted[name]()
+            cache.set(key, known[key], _REMEMBERED)
+        answers[name] = known[key]
+    return answers

@@ -1,0 +1,117 @@
+"""Shapes of described players and customers, and of their scores."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.utils.dateparse import parse_datetime
+from rest_framework import serializers
+
+from loyalty_site.common.api.fields import CleanCharField
+
+from .query import NumberField, StrictSerializer
+from .shapes import BoundsSerializer, ReasonSerializer
+
+_MONEY: dict[str, Any] = {"min_value": -1e12, "max_value": 1e12}
+_MOST_PRODUCTS, _MOST_TRANSACTIONS, _MOST_FEATURES = 100, 5_000, 200
+
+
+class MomentField(serializers.DateTimeField):
+    """An instant; one without a zone is taken as UTC, because descriptions of customers are often written so."""
+
+    def to_internal_value(self, value: Any) -> datetime:
+        if isinstance(value, str):
+            try:
+                moment = parse_datetime(value)
+            except ValueError:
+                moment = None
+            if moment is not None and moment.tzinfo is None:
+                return moment.replace(tzinfo=UTC)
+        try:
+            return super().to_internal_value(value)
+        except OverflowError:
+            self.fail("invalid", format="YYYY-MM-DDThh:mm:ssZ")
+
+
+class ChurnProfileSerializer(StrictSerializer):
+    features = serializers.DictField(
+        child=NumberField(allow_null=True, min_value=-1e12, max_value=1e12),
+        allow_empty=False,
+        help_text="Feature to number; null or left out: unknown. The model's page lists the names.",
+    )
+    currency = serializers.RegexField(
+        r"^[A-Z]{3}\Z", required=False, help_text="Of the amounts among the features; left out: they are in typical deposits."
+    )
+    user_value = NumberField(required=False, min_value=0.0, max_value=1e12, help_text="What the player is worth; for priority and advice.")
+    threshold = NumberField(required=False, min_value=0.0, max_value=1.0, help_text="Left out: the operator's setting.")
+
+    def validate_features(self, value: dict[str, Any]) -> dict[str, Any]:
+        if len(value) > _MOST_FEATURES:
+            raise serializers.ValidationError(f"At most {_MOST_FEATURES} features.")
+        return value
+
+
+class _ScoreSerializer(serializers.Serializer):
+    feature_importance = serializers.DictField(child=serializers.FloatField(), help_text="Shares of this score; they sum to 1.")
+    drivers = ReasonSerializer(many=True)
+    missing = serializers.ListField(child=serializers.CharField(), help_text="Features that were not given and count as unknown.")
+    model_id = serializers.IntegerField()
+    is_synthetic = serializers.BooleanField(help_text="The model was trained on simulated data.")
+
+
+class ChurnScoreSerializer(_ScoreSerializer):
+    churn_probability = serializers.FloatField()
+    churn_label = serializers.CharField()
+    confidence = serializers.FloatField()
+    probability_interval = BoundsSerializer()
+    risk_level = serializers.CharField()
+    priority_score = serializers.FloatField(allow_null=True, help_text="null without user_value.")
+    estimated_impact = serializers.FloatField(allow_null=True, help_text="null without user_value.")
+    retention_recommendation = serializers.CharField(
+        allow_null=True, help_text="null without user_value and features.days_since_last_activity."
+    )
+    threshold_used = serializers.FloatField()
+
+
+class ProfileProductSerializer(StrictSerializer):
+    product_type = CleanCharField(max_length=60)
+    start_date = MomentField()
+    balance = NumberField(**_MONEY)
+    status = CleanCharField(max_length=30)
+
+
+class ProfileTransactionSerializer(StrictSerializer):
+    transaction_date = MomentField()
+    transaction_type = CleanCharField(max_length=60)
+    amount = NumberField(**_MONEY)
+    channel = CleanCharField(max_length=60)
+
+
+class ClvProfileSerializer(StrictSerializer):
+    customer_id = serializers.JSONField(required=False, help_text="Yours: a number or a text, handed back as it came.")
+    age = NumberField(min_value=0, max_value=130)
+    income = NumberField(min_value=0, max_value=1e12)
+    credit_score = NumberField(min_value=0, max_value=1000)
+    tenure_months = NumberField(min_value=0, max_value=1200)
+    region = CleanCharField(max_length=60)
+    acquisition_channel = CleanCharField(max_length=60)
+    products = serializers.ListField(child=ProfileProductSerializer(), max_length=_MOST_PRODUCTS)
+    transactions = serializers.ListField(child=ProfileTransactionSerializer(), max_length=_MOST_TRANSACTIONS)
+
+    def validate_customer_id(self, value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, (int, str)) or len(str(value)) > 64:
+            raise serializers.ValidationError("Send a whole number or a text of at most 64 characters.")
+        return value
+
+    def plain(self) -> dict[str, Any]:
+        """The profile as the model reads it: plain values and instants."""
+        values = dict(self.validated_data)
+        for name in ("products", "transactions"):
+            values[name] = [dict(one) for one in values[name]]
+        return values
+
+
+class ClvScoreSerializer(_ScoreSerializer):
+    customer_id = serializers.JSONField(allow_null=True, help_text="As it came.")
+    predicted_clv = serializers.FloatField()
+    confidence_score = serializers.FloatField(help_text="Share of held-out customers whose value lay within the interval.")
+    clv_interval = BoundsSerializer()
