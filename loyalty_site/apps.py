@@ -15,7 +15,7 @@ class LoyaltySiteConfig(AppConfig):
         app.set_default()
         self._connect_signals()
         # every process that may execute a run knows every job by name
-        for module in ("players.tasks", "wallet.tasks", "fraud.tasks", "rewards.tasks", "loyalty_site.nightly"):
+        for module in ("players.tasks", "wallet.tasks", "predictions.tasks", "fraud.tasks", "rewards.tasks", "loyalty_site.nightly"):
             if find_spec(module):
                 import_module(module)
 

@@ -74,7 +74,7 @@ def _publish(run: ScoringRun, limits: Thresholds) -> dict[str, Any]:
         for kind in run.versions:  # loaded a minute ago; without figures the planner takes them for empty
             cursor.execute(f"ANALYZE {SCORES[kind]._meta.db_table}")
     reasons = store_reasons(run, scoring.models_of(run), limits.reasons_for)
-    run.summary = {kind: summaries.summarise(kind, run) for kind in run.versions}
+    run.summary = {**run.summary, **{kind: summaries.summarise(kind, run) for kind in run.versions}}
     if Kind.CHURN in run.versions:
         similar.store(run)
     points = sum(_add_points(kind, run) for kind in run.versions)
@@ -82,7 +82,7 @@ def _publish(run: ScoringRun, limits: Thresholds) -> dict[str, Any]:
     ScoringRun.objects.filter(is_current=True).update(is_current=False)
     run.is_current, run.status, run.published_at = True, ScoringRun.Status.PUBLISHED, utc_now()
     run.save(update_fields=["summary", "is_current", "status", "published_at"])
-    rows = max((summary.get("players", 0) for summary in run.summary.values()), default=0)
+    rows = max((run.summary[kind]["players"] for kind in run.versions), default=0)
     logger.info("predictions.run_published run=%s players=%s reasons=%s pruned=%s", run.pk, rows, reasons, pruned)
     return {"rows": rows, "reasons": reasons, "points": points, "pruned": pruned}
 
@@ -97,7 +97,7 @@ def store_reasons(run: ScoringRun, models: Mapping[str, Model], count: int) -> i
     players = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *top.values()]))
     stored = 0
     for block in _blocks(players):
-        frame = features.frame_for(block.tolist(), run.as_of)
+        frame = features.frame_for(block.tolist(), run.as_of, units=run.summary["units"])
         for kind, model in models.items():
             rows = frame[frame.index.isin(top[kind])]
             if len(rows):

@@ -1,8 +1,8 @@
 """The scoring run: features, all models in use, and a binary COPY into the score tables, range by range of players.
 
 A run belongs to its instant. Its models are fixed by the first range that is worked, so that a promotion in the middle of the night
-does not mix two versions. A range deletes its own rows of the run before it writes, so it may be worked twice; readers see nothing of
-a run until `predictions.publishing` makes it the current one.
+does not mix two versions, and so is what one unit of each currency is. A range deletes its own rows of the run before it writes, so it
+may be worked twice; readers see nothing of a run until `predictions.publishing` makes it the current one.
 """
 
 from collections.abc import Mapping
@@ -69,6 +69,8 @@ def open_run(as_of: datetime) -> ScoringRun:
                 "versions": {kind: version.pk for kind, version in chosen.versions.items()},
                 "withheld": chosen.withheld,
                 "data_through": features.data_window()[1] if chosen.versions else None,
+                # what one unit of a currency is must be the same for all ranges, whatever is imported meanwhile
+                "summary": {"units": dict(features.currency_units(as_of)) if chosen.versions else {}},
                 "stale_since": hooks.stale_since(),
                 "started_at": utc_now(),
             },
@@ -94,7 +96,7 @@ def score_range(lower_id: int, upper_id: int, as_of: datetime) -> dict[str, Any]
     run = open_run(as_of)
     if run.status != ScoringRun.Status.BUILDING or not run.versions or lower_id >= upper_id:
         return {"rows": 0}
-    frame = features.frame(lower_id, upper_id, as_of)
+    frame = features.frame(lower_id, upper_id, as_of, units=run.summary["units"])
     known = known_of(frame, lower_id, upper_id)
     scores = assess(frame, models_of(run), known, thresholds())
     written = {kind: _write(run, kind, scores.get(kind), lower_id, upper_id) for kind in run.versions}

@@ -120,7 +120,7 @@ def similar_cases(player_id: int, count: int) -> list[SimilarCase]:
     if not description:
         raise Unavailable(Kind.CHURN, "The history is too short for past cases whose outcome is known.")
     names = description["features"]
-    mine = features.frame_for([player_id], run.as_of)
+    mine = features.frame_for([player_id], run.as_of, units=run.summary["units"])
     if mine.empty:
         raise Unavailable(Kind.CHURN, "The player was not there yet when the last scores were computed.")
     found = list(PastCase.objects.filter(run=run).exclude(player_id=player_id).order_by("player_id").values_list("id", "features"))
