@@ -33,6 +33,8 @@ class Item:
     badge: str = ""
 
 
+WHAT_IF_PERMISSIONS = ("predictions.score_profile", "predictions.view_churnscore", "predictions.view_valuescore")
+
 MENU: tuple[tuple[str, tuple[Item, ...]], ...] = (
     ("", (Item("Today", "today", url_name="admin:index"),)),
     (
@@ -46,6 +48,20 @@ MENU: tuple[tuple[str, tuple[Item, ...]], ...] = (
             Item("Segment moves", "swap_vert", model="players.segmentmove"),
             Item("Tier moves", "moving", model="players.tiermove"),
             Item("Games", "casino", model="players.game"),
+        ),
+    ),
+    (
+        "Predictions",
+        (
+            Item("Churn", "logout", model="predictions.churnscore"),
+            Item("Lifetime value", "trending_up", model="predictions.valuescore"),
+            Item("Fraud scores", "policy", model="predictions.fraudscore"),
+            Item("Segments", "bubble_chart", model="predictions.segmentscore"),
+            Item("Engagement", "bolt", model="predictions.engagementscore"),
+            Item("Distribution", "bar_chart", url_name="admin:predictions_distribution", permissions=("predictions.view_scoringrun",)),
+            Item("What if", "psychology_alt", url_name="admin:predictions_what_if", permissions=WHAT_IF_PERMISSIONS),
+            Item("Models", "deployed_code", model="predictions.modelversion"),
+            Item("Promotions", "upgrade", model="predictions.promotionrequest", badge="promotions"),
         ),
     ),
     (
@@ -100,6 +116,7 @@ MENU: tuple[tuple[str, tuple[Item, ...]], ...] = (
         (
             Item("Imports", "upload_file", model="players.importjob"),
             Item("Quarantine", "report", model="players.quarantinedrow", badge="quarantine"),
+            Item("Operator feeds", "cloud_sync", model="players.feedstate"),
             Item("Column mappings", "table_convert", model="players.importmapping"),
         ),
     ),
@@ -129,6 +146,7 @@ BADGES: dict[str, tuple[str, str, str]] = {
     "redemptions": ("wallet.Redemption", "status", "ORDERED"),
     "adjustments": ("wallet.AdjustmentRequest", "status", "PENDING"),
     "voids": ("wallet.VoidRequest", "status", "PENDING"),
+    "promotions": ("predictions.PromotionRequest", "status", "PENDING"),
     "reviews": ("fraud.ReviewFlag", "status", "OPEN"),
     "quarantine": ("players.QuarantinedRow", "status", "OPEN"),
     "failed_payouts": ("wallet.PayoutInstruction", "status", "FAILED"),

@@ -65,7 +65,7 @@ _RISK = (
     | _can("view", "wallet", "walletflag")
     | _can("view", "predictions", "fraudscore")
 )
-_IMPORTS = _can("view", "players", "importjob", "importmapping")
+_IMPORTS = _can("view", "players", "importjob", "importmapping", "feedstate")
 _JOBS = _can("view", "common", "jobrun", "jobchunk")
 _HISTORY = (
     _can("view", "players", "historicaltier", "historicaltierprogramme", "historicaljurisdiction", "historicaljurisdictionpack")
@@ -137,6 +137,7 @@ ROLES: dict[str, Role] = {
             "players.export_player",
             "players.import_player",
             "players.undo_importjob",
+            "players.pull_feed",
             "predictions.train_model",
             "predictions.request_promotion",
             "predictions.score_profile",
@@ -280,6 +281,7 @@ NEVER_DELETE: dict[str, tuple[str, ...]] = {
         "tierprogramme",
         "playertier",
         "vipclearance",
+        "feedstate",
     ),
     "predictions": (
         *("modelversion", "promotionrequest", "scoringrun", "scorepoint"),
@@ -304,7 +306,7 @@ NEVER_WRITE: dict[str, tuple[str, ...]] = {
         "redemption",
     ),
     "rewards": ("rewarddecision", "decisionevent", "dayearning", "playpoints"),
-    "players": ("playertier", "vipclearance"),
+    "players": ("playertier", "vipclearance", "feedstate"),
     "predictions": (
         *("modelversion", "promotionrequest", "scoringrun", "scorepoint"),
         *("churnscore", "valuescore", "fraudscore", "segmentscore", "engagementscore"),

@@ -1,4 +1,5 @@
 from . import (
+    feed,  # noqa: F401
     game,  # noqa: F401
     imports,  # noqa: F401
     jurisdiction,  # noqa: F401

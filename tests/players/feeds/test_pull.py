@@ -228,3 +228,27 @@ def test_command__without_an_address__says_what_to_set(settings: Any) -> None:
     with pytest.raises(CommandError, match="LOYALTY_FEED_URL"):
         call_command("pull_feeds")
     assert pull_all(AT) == []
+
+
+def test_page__shows_freshness_failures_and_fetches_on_request_by_permission(start: Any, django_user_model: Any) -> None:
+    from django.contrib.auth.models import Group
+    from django.test import Client
+
+    from loyalty_site.common.models import AuditEvent
+
+    _, client = start()
+    pull_all(AT, client)
+    FeedState.objects.filter(resource="logs").update(failing_since=AT, last_error="HTTP 500")
+    answers = {}
+    for role in ("CRM manager", "Compliance"):
+        user = django_user_model.objects.create_user(role, password="x", is_staff=True)
+        user.groups.add(Group.objects.get(name=role))
+        browser = Client()
+        browser.force_login(user)
+        page = browser.get("/admin/players/feedstate/").content.decode()
+        assert "Failing since 2026-03-08 12:00 UTC" in page
+        row = FeedState.objects.get(resource="bonuses")
+        assert "there is no such player" in browser.get(f"/admin/players/feedstate/{row.pk}/change/").content.decode()
+        answers[role] = browser.get("/admin/players/feedstate/fetch-now/").status_code, "Fetch now" in page
+    assert answers == {"CRM manager": (302, True), "Compliance": (403, False)}
+    assert AuditEvent.objects.filter(action="players.feed_requested").count() == 1
