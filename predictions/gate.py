@@ -112,7 +112,7 @@ def baseline_verdicts(kind: str, metrics: Mapping[str, float], baseline: Mapping
         value, limit = float(metrics[name]), float(baseline[name])
         passed = value > limit if higher else value < limit
         reason = f"{label} {value:.4f} against {limit:.4f} of the naive baseline; it must be {'higher' if higher else 'lower'}."
-        found.append(Verdict(f"better than the baseline: {label}", passed, value, limit, reason))
+        found.append(Verdict(name, passed, value, limit, reason))
     return found
 
 

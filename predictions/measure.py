@@ -15,13 +15,14 @@ import pandas as pd
 from django.conf import settings
 
 from predictions import gate, hooks
-from predictions.ml.kinds import Cutoff, Model, NotEnoughData, Verdict
+from predictions.ml.kinds import Cutoff, History, Model, NotEnoughData, Verdict
 from predictions.models import Kind
 
 # one-sided 95 %: a difference that chance alone explains is no loss of quality, as long as it is small as well
 _Z = 1.645
 _SMALL = 0.01
 _HELD_OUT_OF = 5
+_PANEL_OF = 10
 _LEAST_OUTCOMES = 10
 _SILHOUETTE_PLAYERS = 3000
 
@@ -64,11 +65,33 @@ def losses(kind: str, model: Model, cutoff: Cutoff, *, seed: int) -> Losses:
     return _LOSSES[Kind(kind)](model, cutoff, seed)
 
 
-def evaluation_cutoff(as_of: datetime, horizon_days: int, *, seed: int) -> Cutoff:
-    """The cut-off whose labels end at `as_of`, with the players that a training would look at."""
+def evaluation_cutoff(as_of: datetime, horizon_days: int, *, seed: int, panel_only: bool = False) -> Cutoff:
+    """The cut-off whose labels end at `as_of`, with the players that a training would look at, or those of the panel among them."""
     from predictions import features
 
-    return features.history(as_of, horizon_days, 1, sample=settings.MODEL_TRAINING_PLAYERS, seed=seed).evaluation
+    cutoff = features.history(as_of, horizon_days, 1, sample=settings.MODEL_TRAINING_PLAYERS, seed=seed).evaluation
+    return _only(cutoff, in_panel(cutoff.features.index)) if panel_only else cutoff
+
+
+def without_panel(history: History) -> History:
+    """Nobody of the panel among those that are learned from; the evaluation cut-off keeps everybody.
+
+    Where the labels of one cut-off reach beyond the next, as 90 days do, time alone does not keep a model from having seen what it is
+    measured on. So a tenth of the players is left to the comparison of versions.
+    """
+    development = [_only(cutoff, ~in_panel(cutoff.features.index)) for cutoff in history.development]
+    return History([*development, history.evaluation], history.horizon_days)
+
+
+def in_panel(players: pd.Index) -> np.ndarray:
+    """Whether each player is one of the tenth that no model with a panel learns from: by a hash of the id, the same for ever."""
+    mixed = players.to_numpy(dtype=np.uint64) * np.uint64(0xD1B54A32D192ED03)
+    answer: np.ndarray = (mixed >> np.uint64(40)) % np.uint64(_PANEL_OF) == 0
+    return answer
+
+
+def _only(cutoff: Cutoff, rows: np.ndarray) -> Cutoff:
+    return Cutoff(cutoff.as_of, cutoff.features[rows], cutoff.labels[rows])
 
 
 def held_out_outcomes() -> pd.Series:
@@ -100,14 +123,15 @@ def _probability(label: str) -> Callable[[Model, Cutoff, int], Losses]:
 
 
 def _value(model: Model, cutoff: Cutoff, _seed: int) -> Losses:
-    """Absolute error of the expected value, over the longest window that is over; in currency units."""
-    for label, column in (("ngr_365d", "value"), ("ngr_90d", "value_90")):
-        actual = cutoff.labels[label].to_numpy(dtype=float, na_value=np.nan)
-        rows = _eligible(cutoff) & np.isfinite(actual)
-        if rows.any():
-            predicted = model.predict(cutoff.features[rows])[column].to_numpy(dtype=float)
-            return Losses(f"Mean absolute error over {label.removeprefix('ngr_').removesuffix('d')} days", np.abs(predicted - actual[rows]))
-    raise NotEnoughData("no window of 90 days after the evaluation cut-off is over: wait, or train as of a later day.")
+    """Squared error of the expected value of 90 days over the player's scale, as `predictions.ml.ltv` chooses by; in currency units."""
+    from predictions.ml.ltv_boosted import Scale
+
+    actual = cutoff.labels["ngr_90d"].to_numpy(dtype=float, na_value=np.nan)
+    rows = _eligible(cutoff) & np.isfinite(actual)
+    _require(rows.any(), "no window of 90 days after the evaluation cut-off is over: wait, or train as of a later day.")
+    frame, actual = cutoff.features[rows], actual[rows]
+    predicted = model.predict(frame)["value_90"].to_numpy(dtype=float)
+    return Losses("Squared error over the player's scale", (predicted - actual) ** 2 / Scale.fit(frame, actual).of(frame))
 
 
 def _fraud(model: Model, cutoff: Cutoff, _seed: int) -> Losses:

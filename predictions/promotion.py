@@ -18,6 +18,7 @@ from loyalty_site.common.clock import require_utc
 from predictions import gate, registry
 from predictions.artifacts import ArtifactError
 from predictions.models import ModelVersion, PromotionRequest
+from predictions.training import PANEL
 
 if TYPE_CHECKING:
     from predictions.ml.kinds import Verdict
@@ -152,7 +153,8 @@ def _beside(version: ModelVersion, challenger: Any, champion: ModelVersion, newe
         return Verdict(measure.VERDICT, True, 0.0, 0.0, f"{champion} cannot be opened and is in nobody's way. {error.problem}")
     if version.kind in gate.WITHOUT_HISTORY:
         return measure.compare_profiles(challenger, model)
-    cutoff = measure.evaluation_cutoff(newest, version.horizon_days, seed=version.seed)
+    panel = all(PANEL in one.parameters for one in (version, champion))
+    cutoff = measure.evaluation_cutoff(newest, version.horizon_days, seed=version.seed, panel_only=panel)
     return measure.compare(version.kind, challenger, model, cutoff, seed=version.seed)
 
 

@@ -28,6 +28,8 @@ TRAIN_PERMISSION = "predictions.train_model"
 
 _LOOK_BACK_DAYS = 90  # features look this far back; earlier cut-offs would see half-filled windows
 _STEP_DAYS = 30
+_PANEL_FROM_PLAYERS = 1000
+PANEL = "players_kept_for_comparison"  # in the parameters of a version that was trained without the panel
 _FEWEST_CUTOFFS, _MOST_CUTOFFS = 3, 6
 
 
@@ -37,10 +39,15 @@ class TrainingRefused(ValueError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a kind is trained. `module` has `train(history, *, seed)`; `horizon_days()` is how far the labels look ahead."""
+    """How a kind is trained. `module` has `train(history, *, seed)`; `horizon_days()` is how far the labels look ahead.
+
+    `limits()` are further arguments of that function. `panel`: a tenth of the players is kept from it (see `measure.without_panel`).
+    """
 
     module: str
     horizon_days: Callable[[], int]
+    limits: Callable[[], dict[str, int]] = dict
+    panel: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,12 +59,16 @@ class Outcome:
     rows: int
 
 
+def _limits() -> dict[str, int]:
+    return {"minimum_players": int(config.PREDICTION_MIN_PLAYERS), "minimum_positives": int(config.PREDICTION_MIN_POSITIVES)}
+
+
 RECIPES: dict[str, Recipe] = {
-    Kind.CHURN: Recipe("predictions.ml.churn", lambda: int(config.CHURN_HORIZON_DAYS)),
-    Kind.LTV: Recipe("predictions.ml.ltv", lambda: 90),
+    Kind.CHURN: Recipe("predictions.ml.churn", lambda: int(config.CHURN_HORIZON_DAYS), _limits),
+    Kind.LTV: Recipe("predictions.ml.ltv", lambda: 90, panel=True),
     Kind.FRAUD: Recipe("predictions.ml.anomaly", lambda: 30),
     Kind.SEGMENTATION: Recipe("predictions.ml.segmentation", lambda: 30),
-    Kind.ENGAGEMENT: Recipe("predictions.ml.engagement", lambda: 7),
+    Kind.ENGAGEMENT: Recipe("predictions.ml.engagement", lambda: 7, _limits),
     Kind.PROFILE: Recipe("predictions.ml.profile_value", lambda: 365),
 }
 
@@ -106,8 +117,7 @@ def train(kind: str, *, as_of: datetime, seed: int = 0, requested_by: User | Non
         as_of, trained, is_synthetic = require_utc(as_of), _trainer(recipe)(seed=seed), True
     else:
         as_of, trained = _train_on_history(kind, recipe, require_utc(as_of), seed)
-    verdicts = [*trained.record.gate, *gate.baseline_verdicts(kind, trained.record.metrics, trained.record.baseline)]
-    trained = replace(trained, record=replace(trained.record, gate=verdicts))
+    trained = _judged(trained, gate.baseline_verdicts(kind, trained.record.metrics, trained.record.baseline))
     return registry.save(
         kind,
         trained,
@@ -130,7 +140,7 @@ def _require_allowed(kind: str, requested_by: User | None, is_synthetic: bool) -
 
 def _train_on_history(kind: str, recipe: Recipe, as_of: datetime, seed: int) -> tuple[datetime, Any]:
     """(end of the history that was used, Trained). The evaluation cut-off is the last: only the figures come from it."""
-    from predictions import features
+    from predictions import features, measure
     from predictions.ml.kinds import NotEnoughData
 
     _first_day, last = features.data_window()
@@ -150,8 +160,35 @@ def _train_on_history(kind: str, recipe: Recipe, as_of: datetime, seed: int) -> 
         if not gate.passed(cases):
             raise NotEnoughData(" ".join(verdict.reason for verdict in cases if not verdict.passed))
         enough += cases
-    trained = _trainer(recipe)(history, seed=seed)
-    return as_of, replace(trained, record=replace(trained.record, gate=[*enough, *trained.record.gate]))
+    if panel := recipe.panel and _has_room_for_panel(history):
+        history = measure.without_panel(history)
+    trained = _learn(kind, recipe, history, seed)
+    parameters = {**trained.record.parameters, **({PANEL: True} if panel else {})}
+    return as_of, _judged(replace(trained, record=replace(trained.record, parameters=parameters)), enough)
+
+
+def _learn(kind: str, recipe: Recipe, history: Any, seed: int) -> Any:
+    """The kind's own trainer; for fraud the supervised one, once enough reviews have found abuse and enough have not."""
+    if kind == Kind.FRAUD:
+        from predictions import measure
+        from predictions.ml import anomaly
+
+        outcomes = measure.training_outcomes()
+        if min((outcomes == 1).sum(), (outcomes == 0).sum()) >= config.PREDICTION_MIN_POSITIVES:
+            return anomaly.train_supervised(history, outcomes, seed=seed)
+    return _trainer(recipe)(history, seed=seed, **recipe.limits())
+
+
+def _has_room_for_panel(history: Any) -> bool:
+    """Below this number a tenth of the players is missed more by the model than gained by the comparison."""
+    return len(history.evaluation.features) >= _PANEL_FROM_PLAYERS
+
+
+def _judged(trained: Any, verdicts: list[Any]) -> Any:
+    """The trained model with our verdicts beside the trainer's own; of two with one name ours counts."""
+    ours = {verdict.name for verdict in verdicts}
+    kept = [verdict for verdict in trained.record.gate if verdict.name not in ours]
+    return replace(trained, record=replace(trained.record, gate=[*verdicts, *kept]))
 
 
 def _trainer(recipe: Recipe) -> Callable[..., Any]:
