@@ -94,11 +94,12 @@ def score_range(lower_id: int, upper_id: int, as_of: datetime) -> dict[str, Any]
     """
     as_of = require_utc(as_of, "as_of")
     run = open_run(as_of)
-    if run.status != ScoringRun.Status.BUILDING or not run.versions or lower_id >= upper_id:
+    if run.status != ScoringRun.Status.BUILDING or not run.versions:
         return {"rows": 0}
     frame = features.frame(lower_id, upper_id, as_of, units=run.summary["units"])
-    known = known_of(frame, lower_id, upper_id)
-    scores = assess(frame, models_of(run), known, thresholds())
+    scores: dict[str, Scores] = {}
+    if len(frame):
+        scores = assess(frame, models_of(run), known_of(frame, lower_id, upper_id), thresholds())
     written = {kind: _write(run, kind, scores.get(kind), lower_id, upper_id) for kind in run.versions}
     return {"rows": len(frame), **written}
 

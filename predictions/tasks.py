@@ -10,23 +10,24 @@ from loyalty_site.common.jobs import Job, Pipeline, Scope, id_ranges, register
 from predictions import training_jobs  # noqa: F401 - Celery finds tasks and jobs through this module
 
 CHUNK_PLAYERS = 10_000
+NOBODY = (0, 1)  # ids begin at 1
 _players = id_ranges("players_player", chunk_size=CHUNK_PLAYERS)
 
 
 def score_ranges(parameters: dict[str, Any]) -> Iterator[tuple[int, int]]:
-    """An empty range first: it makes the run, for which the others would otherwise wait as long as a whole range takes.
+    """A range without players first: it makes the run, for which the others would otherwise wait as long as a whole range takes.
 
     A run narrowed to single players scores nobody: a run is shown as a whole or not at all (`services.score_player` scores one).
     """
     if parameters.get("ids"):
         return
-    yield 0, 0
+    yield NOBODY
     yield from _players(parameters)
 
 
 def publish_ranges(parameters: dict[str, Any]) -> Iterator[tuple[int, int]]:
     if not parameters.get("ids"):
-        yield 0, 0
+        yield NOBODY
 
 
 def score(scope: Scope) -> dict[str, Any]:
