@@ -1,0 +1,219 @@
+"""Lifetime value: net gaming revenue of the next 365 and 90 days, in currency units, with an interval that holds 80 %.
+
+Two methods: (a) BG/NBD with Gamma-Gamma on deposits times the margin (`ltv_deposits`), (b) gradient boosting (`ltv_boosted`). Both are
+answered; `value` is by the one with the lower error on the last development cut-off, for depositors (without a deposit only (b) knows
+anything). The error is the squared error over the player's scale: like a squared error it is lowest for the true mean, but one whale
+does not decide it. An absolute error is lowest for the median, and with most players bringing in nothing would choose whoever says 0.
+
+The year is the 90 days times a growth that is fitted to what is known (`ltv_growth`). The interval is conformalised on the last
+development cut-off (`ltv_interval`), and again over the longest time that is known.
+
+Nothing is measured on players that were learned from: players are divided by id into three parts, trees for the players of a part learn
+from the other two, and all choices, calibrations and reported figures use those. (Label windows of neighbouring cut-offs overlap, so a
+later cut-off alone would not be unseen.) The trees in use learn from all players of all development cut-offs.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from . import ltv_boosted, ltv_deposits, ltv_growth, ltv_interval
+from .kinds import Cutoff, Explanation, History, NotEnoughData, Trained
+from .ltv_boosted import BOOSTED, Boosted
+from .ltv_deposits import PROBABILISTIC, Deposits
+from .ltv_growth import YEAR, Growth, Known
+from .ltv_interval import Interval
+from .ltv_measure import scaled_error
+
+MINIMUM_PLAYERS = 500
+MINIMUM_VALUES = 50
+PARTS = 3
+REQUIRED = (*ltv_boosted.SCALE, *ltv_deposits.COLUMNS)
+_CONTEXT = ("currency", "currency_unit")
+
+
+@dataclass(frozen=True)
+class LtvModel:
+    """`widening`: how much wider than growth alone the interval is over a year. `confidence`: held-out coverage per interval group."""
+
+    algorithm: str
+    features: tuple[str, ...]
+    boosted: Boosted
+    deposits: Deposits
+    growth: Growth
+    interval: Interval
+    widening: float
+    confidence: tuple[float, ...]
+
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Currency units over 365 days, those ending in _90 over 90; probabilistic, alive, purchases NaN without a deposit."""
+        distribution = self.boosted.distribution(frame)
+        bounds = self.interval.of(distribution)
+        growth = self.growth.of(self.deposits, frame, YEAR)
+        ends = ltv_interval.widened(bounds, growth, self.widening)
+        boosted_90 = distribution["value"].to_numpy()
+        probabilistic = self.deposits.value(frame, YEAR)
+        value, value_90 = boosted_90 * growth, boosted_90
+        if self.algorithm == PROBABILISTIC:
+            value = np.where(np.isnan(probabilistic), value, probabilistic)
+            value_90 = np.where(np.isnan(probabilistic), value_90, self.deposits.value(frame, ltv_growth.WINDOW))
+        columns = {
+            "value": value,
+            "p10": ends["p10"].to_numpy(),
+            "p50": ends["p50"].to_numpy(),
+            "p90": ends["p90"].to_numpy(),
+            "value_90": value_90,
+            "probabilistic": probabilistic,
+            "boosted": boosted_90 * growth,
+            "alive": self.deposits.alive(frame),
+            "purchases": self.deposits.purchases(frame, YEAR),
+            "confidence": np.asarray(self.confidence)[bounds["group"].to_numpy()],
+            "p10_90": bounds["p10"].to_numpy(),
+            "p50_90": bounds["p50"].to_numpy(),
+            "p90_90": bounds["p90"].to_numpy(),
+        }
+        return pd.DataFrame(columns, index=frame.index)
+
+    def explain(self, frame: pd.DataFrame) -> Explanation:
+        """Contributions to `value`. Each row's base is what an average player who stays as long as this one would bring in.
+
+        By boosting: `Boosted.contributions` times the growth. By deposits: margin x alive x deposit days if alive x spend, each factor's
+        Shapley value against its training mean, entered under bg_recency, bg_frequency and bg_spend.
+        """
+        parts, base = self.boosted.contributions(frame)
+        growth = self.growth.of(self.deposits, frame, YEAR)
+        parts, base = parts * growth[:, None], base * growth
+        if self.algorithm == PROBABILISTIC:
+            known = ~np.isnan(frame["bg_age"].to_numpy(float))
+            by_deposits, deposit_base = self.deposits.contributions(frame[known], YEAR)
+            parts[known] = 0.0
+            for name, column in by_deposits.items():
+                parts[known, self.features.index(name)] = column
+            base[known] = deposit_base
+        value = self.predict(frame)["value"].to_numpy()
+        if not np.allclose(base + parts.sum(axis=1), value, rtol=1e-5, atol=1e-6):
+            raise ArithmeticError("contributions do not add up to the value")
+        return Explanation(self.features, parts, base, "currency units")
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Trees per part of the players, learned from the other parts."""
+
+    parts: Sequence[Boosted]
+
+    def held_out(self, frame: pd.DataFrame, answer: Callable[[Boosted, pd.DataFrame], pd.DataFrame]) -> pd.DataFrame:
+        """`answer` for every row by the trees that have not seen the player, in the order of `frame`."""
+        part = part_of(frame.index)
+        pieces = [answer(trees, frame[part == number]) for number, trees in enumerate(self.parts)]
+        order = np.concatenate([np.flatnonzero(part == number) for number in range(PARTS)])
+        return pd.concat(pieces).iloc[np.argsort(order)]
+
+    def distribution(self, frame: pd.DataFrame) -> pd.DataFrame:
+        return self.held_out(frame, Boosted.distribution)
+
+
+def train(history: History, *, seed: int) -> Trained:
+    """NotEnoughData below 2 development cut-offs, 500 eligible players, 50 values that are not 0, or 300 (repeat) depositors."""
+    from .ltv_record import record
+
+    cutoffs = [usable(cutoff) for cutoff in history.cutoffs]
+    development, evaluation = cutoffs[:-1], cutoffs[-1]
+    check(development)
+    last = development[-1]
+    features = tuple(name for name in last.features.columns if name not in _CONTEXT)
+    deposits = ltv_deposits.fit(development)
+    # for choosing and calibrating: trees that saw neither these players nor the last development cut-off
+    earlier = _learn(development[:-1], features, seed)
+    distribution = earlier.distribution(last.features)
+    truth = last.labels["ngr_90d"].to_numpy(float)
+    algorithm = choose(deposits, last.features, distribution, truth)
+    interval = ltv_interval.fit(distribution, truth)
+    known = ltv_growth.known(development)
+    growth = ltv_growth.fit(deposits, known, seed=seed)
+    # for measuring: trees that saw all development cut-offs, but not these players
+    measured = _learn(development, features, seed)
+    widening = _widening(measured, interval, growth, deposits, known)
+    rows, values = stacked(development)
+    draft = LtvModel(
+        algorithm,
+        features,
+        ltv_boosted.fit(rows, values, features, seed=seed),
+        deposits,
+        growth,
+        interval,
+        widening,
+        confidence=(ltv_interval.COVERAGE,) * interval.groups.count,
+    )
+    return record(draft, development, evaluation, distribution, measured, known, seed=seed)
+
+
+def usable(cutoff: Cutoff) -> Cutoff:
+    """Only players who were eligible and whose 90 days are over."""
+    keep = cutoff.labels["is_eligible"].to_numpy().astype(bool) & cutoff.labels["ngr_90d"].notna().to_numpy()
+    return Cutoff(cutoff.as_of, cutoff.features[keep], cutoff.labels[keep])
+
+
+def check(development: Sequence[Cutoff]) -> None:
+    """NotEnoughData, or ValueError when columns are missing."""
+    if len(development) < 2:
+        raise NotEnoughData(
+            f"{len(development)} development cut-offs with 90 days after them, two are needed (one to learn from, a later one to choose "
+            "and calibrate on): wait until the history is longer or train with more cut-offs."
+        )
+    missing = [name for name in REQUIRED if name not in development[-1].features.columns]
+    if missing:
+        raise ValueError(f"the frame lacks {', '.join(missing)}")
+    earlier = [sum(len(cutoff.features) for cutoff in development[:-1]), sum(_values(cutoff) for cutoff in development[:-1])]
+    players = min(len(development[-1].features), earlier[0])
+    if players < MINIMUM_PLAYERS:
+        raise NotEnoughData(f"{players} players are too few for values, {MINIMUM_PLAYERS} are needed: import more players.")
+    values = min(_values(development[-1]), earlier[1])
+    if values < MINIMUM_VALUES:
+        raise NotEnoughData(f"{values} players brought in anything within 90 days, {MINIMUM_VALUES} are needed: wait for more play.")
+
+
+def _values(cutoff: Cutoff) -> int:
+    return int((cutoff.labels["ngr_90d"] != 0).sum())
+
+
+def part_of(players: pd.Index) -> np.ndarray:
+    """Part 0, 1 or 2 of each player, by a fixed hash of the id: the same at every cut-off and in every training."""
+    mixed = players.to_numpy(dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    answer: np.ndarray = ((mixed >> np.uint64(32)) % np.uint64(PARTS)).astype(np.int64)
+    return answer
+
+
+def stacked(cutoffs: Sequence[Cutoff]) -> tuple[pd.DataFrame, np.ndarray]:
+    """All rows of all cut-offs, and their NGR of the following 90 days."""
+    rows = pd.concat([cutoff.features for cutoff in cutoffs])
+    return rows, np.concatenate([cutoff.labels["ngr_90d"].to_numpy(float) for cutoff in cutoffs])
+
+
+def choose(deposits: Deposits, frame: pd.DataFrame, distribution: pd.DataFrame, truth: np.ndarray) -> str:
+    """The method with the lower error among depositors; boosting when equal."""
+    known = frame["bg_age"].notna().to_numpy()
+    scale = distribution["scale"].to_numpy()[known]
+    by_deposits = scaled_error(truth[known], deposits.value(frame[known], ltv_growth.WINDOW), scale)
+    by_trees = scaled_error(truth[known], distribution["value"].to_numpy()[known], scale)
+    return PROBABILISTIC if by_deposits < by_trees else BOOSTED
+
+
+def _learn(cutoffs: Sequence[Cutoff], features: tuple[str, ...], seed: int) -> Learned:
+    rows, values = stacked(cutoffs)
+    part = part_of(rows.index)
+    return Learned([ltv_boosted.fit(rows[part != number], values[part != number], features, seed=seed) for number in range(PARTS)])
+
+
+def _widening(measured: Learned, interval: Interval, growth: Growth, deposits: Deposits, known: Known | None) -> float:
+    """Of the interval over the longest known time, fitted to the players about whom something is uncertain; 1 when nothing is known."""
+    if known is None:
+        return 1.0
+    bounds = interval.of(measured.distribution(known.rows))
+    uncertain = (bounds["group"] > 0).to_numpy()
+    if uncertain.sum() < ltv_interval.MINIMUM:
+        return 1.0
+    stretch = growth.of(deposits, known.rows, known.days)
+    return ltv_interval.fit_factor(bounds[uncertain], stretch[uncertain], known.far[uncertain])
