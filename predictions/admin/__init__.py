@@ -1,0 +1,1 @@
+from . import promotion, scores, version  # noqa: F401

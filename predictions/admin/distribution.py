@@ -1,0 +1,204 @@
+"""The distribution of a kind's scores in the current run, with a threshold that can be moved: whom it takes in, what that costs and saves.
+
+All figures of every threshold are computed here, once; the page only shows those of the chosen one and multiplies by the cost of a
+contact, which the reader gives.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.utils.http import urlencode
+
+from loyalty_site.common.admin.actions import StaffPage
+from predictions import selectors
+from predictions.models import Kind, ScoringRun
+from predictions.thresholds import Thresholds, thresholds
+
+from . import drawing, steps
+from .parts import VIEW, Head, head, list_url, may_see, money, named_url, percent
+from .version_page import baseline_curve
+
+PERMISSION = "predictions.view_scoringrun"
+# what the players above the threshold are called, what a contact is, and what their value means
+WORDS: dict[str, dict[str, str]] = {
+    Kind.CHURN: {
+        "figure": "churn probability",
+        "players": "Players to contact",
+        "cases": "expected to leave",
+        "cost": "Cost of contacting them",
+        "value": "Value at stake",
+        "loss": "expected to be lost if nothing is done",
+    },
+    Kind.LTV: {
+        "figure": "predicted value of 365 days",
+        "players": "Players at or above it",
+        "cases": "",
+        "cost": "Cost of contacting them",
+        "value": "Predicted value",
+        "loss": "",
+    },
+    Kind.FRAUD: {
+        "figure": "fraud score",
+        "players": "Players to review",
+        "cases": "expected to be confirmed",
+        "cost": "Cost of the reviews",
+        "value": "Predicted value of these players",
+        "loss": "of it with the confirmed ones",
+    },
+    Kind.ENGAGEMENT: {
+        "figure": "probability of activity within 7 days",
+        "players": "Players to contact",
+        "cases": "expected to be active",
+        "cost": "Cost of contacting them",
+        "value": "Predicted value of these players",
+        "loss": "of it with the active ones",
+    },
+}
+
+
+class DistributionPage(StaffPage):
+    title = "Distribution"
+    template_name = "predictions/distribution.html"
+    permissions = (PERMISSION,)
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.user.is_authenticated and not any(may_see(request.user, kind) for kind in VIEW):
+            raise PermissionDenied
+        return super().dispatch(request, *args, **kwargs)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        query, user = self.request.GET, self.request.user
+        offered = [str(kind) for kind in VIEW if may_see(user, kind)]
+        kind = query.get("kind", "")
+        errors = [] if not kind or kind in offered else ["There is no such distribution, or it is not shown to your role."]
+        kind = kind if kind in offered else offered[0]
+        page = head(kind, user, url=lambda one: f"{named_url('predictions_distribution')}?kind={one}")
+        context: dict[str, Any] = {"head": page, "errors": errors, "kind_label": Kind(kind).label, "list_url": list_url(kind)}
+        if page.run is not None and not page.withheld:
+            context |= distribution(kind, page.run, page, query.get("currency", ""))
+        return super().get_context_data(**kwargs, **context)
+
+
+def distribution(kind: str, run: ScoringRun, page: Head, currency: str) -> dict[str, Any]:
+    """Context of the page for a kind that is shown."""
+    if kind == Kind.SEGMENTATION:
+        return segments(run, page)
+    bands, curves = selectors.histogram(kind, run), page.version.curves if page.version else {}
+    currencies = list(dict.fromkeys(band["currency"] for band in bands if "currency" in band))
+    if kind == Kind.LTV:
+        currency = currency if currency in currencies else next(iter(currencies), "")
+        bands = [band for band in bands if band["currency"] == currency]
+        found = steps.amount_steps(bands, currency)
+    else:
+        found = steps.probability_steps(bands, curves.get("reliability") or []) if bands else []
+    chosen = steps.step_at(found, start_threshold(kind, thresholds())) if found else 0
+    return {
+        "words": WORDS[kind],
+        "steps": found,
+        "chosen": chosen,
+        "start": shown_step(kind, found[chosen], currency) if found else None,
+        "bars": drawing.histogram([int(band["players"]) for band in bands]),
+        "total": sum(int(band["players"]) for band in bands),
+        "axis": _axis(kind, bands, currency),
+        "page_data": _page_data(kind, found, chosen, currency),
+        "currencies": [{"code": code, "url": _url(kind, code), "is_chosen": code == currency} for code in currencies],
+        "currency": currency,
+        "is_measured": bool(curves.get("reliability")) and kind != Kind.LTV,
+        "calibration": drawing.calibration(curves.get("reliability") or [], baseline_curve(curves, "reliability")),
+        "lift": drawing.lift(curves.get("lift") or [], baseline_curve(curves, "lift")),
+        "reliability": curves.get("reliability") or [],
+        "lift_rows": curves.get("lift") or [],
+        "deciles": drawing.deciles(curves.get("deciles") or []),
+        "decile_rows": curves.get("deciles") or [],
+        "version": page.version,
+    }
+
+
+def start_threshold(kind: str, bounds: Thresholds) -> float:
+    """Where the slider stands at first: the bound that staff set for the kind."""
+    return {
+        Kind.CHURN: bounds.churn,
+        Kind.LTV: float(bounds.value_high_from),
+        Kind.FRAUD: bounds.fraud,
+        Kind.ENGAGEMENT: bounds.engagement,
+    }[Kind(kind)]
+
+
+def shown_step(kind: str, step: Mapping[str, Any], currency: str) -> dict[str, Any]:
+    """A step in words, as the page begins; the script writes the others alike."""
+    return {
+        "threshold": threshold_text(kind, step["threshold"], currency),
+        "players": f"{step['players']:,}",
+        "share": percent(step["share"], 1),
+        "expected": "" if step["expected"] is None else f"{step['expected']:,.0f}",
+        "precision": "" if step["precision"] is None else percent(step["precision"]),
+        "recall": "" if step["recall"] is None else percent(step["recall"]),
+        "value": [money(total, code) for code, total in step["value"].items()],
+        "loss": [money(total, code) for code, total in (step["loss"] or {}).items()],
+    }
+
+
+def threshold_text(kind: str, threshold: float, currency: str) -> str:
+    return money(round(threshold, 0), currency) if kind == Kind.LTV else f"{threshold:.2f}"
+
+
+def _page_data(kind: str, found: list[dict[str, Any]], chosen: int, currency: str) -> dict[str, Any]:
+    """What the script needs, as JSON in the page."""
+    field = selectors.LEADING[kind]
+    return {
+        "steps": [{**step, "text": threshold_text(kind, step["threshold"], currency)} for step in found],
+        "chosen": chosen,
+        "list": list_url(kind),
+        "parameter": f"{field}_from",
+        "currency": currency,
+    }
+
+
+def _axis(kind: str, bands: list[dict[str, Any]], currency: str) -> list[str]:
+    if not bands:
+        return []
+    if kind != Kind.LTV:
+        return ["0", "0.25", "0.5", "0.75", "1"]
+    ends = [bands[number]["from"] for number in (0, len(bands) // 4, len(bands) // 2, 3 * len(bands) // 4)]
+    return [*(f"{end:,.0f}" for end in ends), f"{bands[-1]['to']:,.0f} {currency}"]
+
+
+def _url(kind: str, currency: str) -> str:
+    return f"{named_url('predictions_distribution')}?{urlencode({'kind': kind, 'currency': currency})}"
+
+
+def segments(run: ScoringRun, page: Head) -> dict[str, Any]:
+    """Segments have no threshold: how many players each has, what they are like, and where they go."""
+    summary = selectors.summary(Kind.SEGMENTATION, run)
+    known = list((page.version.curves.get("characteristics") or []) if page.version else [])
+    clusters = {int(number): players for number, players in summary.get("clusters", {}).items()}
+    largest = max([*clusters.values(), *summary.get("segments", {}).values()], default=0)
+    total = sum(clusters.values())
+    return {
+        "is_segments": True,
+        "total": total,
+        "clusters": [
+            {
+                "name": known[number]["name"] if number < len(known) else f"Cluster {number}",
+                "about": known[number] if number < len(known) else None,
+                "players": players,
+                "share": percent(players / total if total else 0, 1),
+                "width": f"{100 * players / largest if largest else 0:.1f}",
+                "url": f"{list_url(Kind.SEGMENTATION)}?cluster={number}",
+            }
+            for number, players in sorted(clusters.items())
+        ],
+        "named": [
+            {
+                "name": name,
+                "players": players,
+                "share": percent(players / total if total else 0, 1),
+                "width": f"{100 * players / largest if largest else 0:.1f}",
+                "url": f"{list_url(Kind.SEGMENTATION)}?{urlencode({'rfm': name})}",
+            }
+            for name, players in summary.get("segments", {}).items()
+        ],
+        "version": page.version,
+    }

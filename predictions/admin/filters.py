@@ -1,0 +1,183 @@
+"""Filters of the lists of scores. All work on the rows of one run; bounds are those that staff set."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.http import HttpRequest
+from unfold.contrib.filters.admin import DropdownFilter
+
+from loyalty_site.common.admin.filters import distinct_values
+from loyalty_site.common.clock import utc_now
+from players.models import Exclusion, Player, Segment
+from predictions import selectors
+from predictions.ml import advice
+from predictions.thresholds import thresholds
+from wallet.admin.funnel import player_currencies
+
+from .parts import cluster_name, cluster_names, head
+
+
+def may_be_contacted(at: datetime) -> Q:
+    """Condition on a score: its player is active, consents to marketing, and is neither excluded nor flagged for harm at `at`."""
+    excluded = Exclusion.objects.filter(Q(ends_at__isnull=True) | Q(ends_at__gt=at), player_id=OuterRef("player_id"), starts_at__lte=at)
+    return Q(
+        ~Exists(excluded),
+        player__status=Player.Status.ACTIVE,
+        player__protection__marketing_consent=True,
+        player__protection__harm_flag=False,
+    )
+
+
+class _PlayerFilter(DropdownFilter):
+    """By a column of the player."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(**{f"player__{self.parameter_name}": self.value()}) if self.value() else queryset
+
+
+class SegmentFilter(_PlayerFilter):
+    title = "player segment"
+    parameter_name = "segment"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(value), str(label)) for value, label in Segment.choices]
+
+
+class CountryFilter(_PlayerFilter):
+    title = "country"
+    parameter_name = "country"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(value, value) for value in distinct_values("players_player", "country")]
+
+
+class CurrencyFilter(_PlayerFilter):
+    title = "currency"
+    parameter_name = "currency"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(code, code) for code in player_currencies()]
+
+
+class ContactFilter(DropdownFilter):
+    title = "contact"
+    parameter_name = "contact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "May be contacted"), ("no", "May not: no consent, excluded or harm flag")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if self.value() not in ("yes", "no"):
+            return queryset
+        allowed = may_be_contacted(utc_now())
+        return (
+            queryset.filter(allowed) if self.value() == "yes" else queryset.exclude(pk__in=queryset.filter(allowed).order_by().values("pk"))
+        )
+
+
+class _BandFilter(DropdownFilter):
+    """Bands of one column, by the bounds that staff set."""
+
+    def bands(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        """Value of the choice to its label and its condition."""
+        raise NotImplementedError
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, label) for name, (label, _) in self.bands().items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        found = self.bands().get(self.value() or "")
+        return queryset.filter(**found[1]) if found else queryset
+
+
+class RiskFilter(_BandFilter):
+    title = "risk"
+    parameter_name = "risk"
+
+    def bands(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        bound = thresholds()
+        medium, high = bound.risk_medium_from, bound.risk_high_from
+        return {
+            "high": (f"High (from {high:.0%})", {"probability__gte": high}),
+            "medium": (f"Medium ({medium:.0%} to below {high:.0%})", {"probability__gte": medium, "probability__lt": high}),
+            "low": (f"Low (below {medium:.0%})", {"probability__lt": medium}),
+        }
+
+
+class ValueFilter(_BandFilter):
+    title = "value"
+    parameter_name = "value_band"
+
+    def bands(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        bound = thresholds()
+        medium, high, vip = bound.value_medium_from, bound.value_high_from, bound.value_vip_from
+        return {
+            "vip": (f"Very high (above {vip:,.0f})", {"value__gt": vip}),
+            "high": (f"High (from {high:,.0f})", {"value__gte": high}),
+            "medium": (f"Medium ({medium:,.0f} to below {high:,.0f})", {"value__gte": medium, "value__lt": high}),
+            "low": (f"Low (below {medium:,.0f})", {"value__lt": medium}),
+        }
+
+
+class FraudFilter(_BandFilter):
+    title = "label"
+    parameter_name = "label"
+
+    def bands(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        bound = thresholds().fraud
+        return {
+            "fraud": (f"Fraud (above {bound:.2f})", {"score__gt": bound}),
+            "watch": (f"Watch (above {bound / 2:.2f})", {"score__gt": bound / 2, "score__lte": bound}),
+            "clear": (f"Clear (up to {bound / 2:.2f})", {"score__lte": bound / 2}),
+        }
+
+
+class EngagementFilter(_BandFilter):
+    title = "engagement"
+    parameter_name = "engaged"
+
+    def bands(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        bound = thresholds().engagement
+        return {
+            "yes": (f"Engaged (above {bound:.0%})", {"probability__gt": bound}),
+            "no": (f"Not engaged (up to {bound:.0%})", {"probability__lte": bound}),
+        }
+
+
+class FraudTypeFilter(DropdownFilter):
+    title = "signal"
+    parameter_name = "fraud_type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [*((kind, label) for kind, label in advice.FRAUD_TYPES.items()), ("none", "No signal")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        value = self.value()
+        return queryset.filter(fraud_type="" if value == "none" else value) if value else queryset
+
+
+class ClusterFilter(DropdownFilter):
+    title = "cluster"
+    parameter_name = "cluster"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        page = head("segmentation", request.user)
+        names = cluster_names(page.version)
+        counted = selectors.summary("segmentation", page.run).get("clusters", {})
+        return [(str(one), cluster_name(names, one)) for one in sorted({*names, *map(int, counted)})]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        value = self.value() or ""
+        return queryset.filter(cluster=int(value)) if value.isascii() and value.isdigit() and len(value) < 5 else queryset
+
+
+class RfmFilter(DropdownFilter):
+    title = "RFM segment"
+    parameter_name = "rfm"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in selectors.summary("segmentation").get("segments", {})]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(rfm_segment=self.value()) if self.value() else queryset

@@ -1,0 +1,222 @@
+"""Versions of models: the list with what trains now, and the page of one version, drawn from its record alone."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.urls import path, reverse
+from django.utils.safestring import SafeString
+from kombu.exceptions import OperationalError as BrokerError
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+
+from loyalty_site.common import audit, jobs
+from loyalty_site.common.admin.actions import ReasonForm, acting_user, back_to, reason_dialog, run_call
+from loyalty_site.common.admin.base import ViewOnlyAdmin
+from loyalty_site.common.admin.display import DASH, badge, progress_bar
+from loyalty_site.common.clock import utc_now
+from loyalty_site.common.models import JobRun
+from predictions import promotion
+from predictions.models import Kind, ModelVersion
+from predictions.training_jobs import NAME as TRAINING
+from predictions.training_jobs import execute_training
+from wallet.admin.parts import page_url
+
+from .distribution import DistributionPage
+from .parts import REQUEST, TRAIN, right, two_lines
+from .version_page import LEADING_METRIC, metric_text, version_page
+from .what_if import WhatIfAnswer, WhatIfPage
+
+TONES = {
+    ModelVersion.Status.CANDIDATE: "info",
+    ModelVersion.Status.CHAMPION: "good",
+    ModelVersion.Status.RETIRED: "",
+    ModelVersion.Status.REFUSED: "bad",
+}
+RUN_TONES = {"SUCCEEDED": "good", "FAILED": "bad", "CANCELLED": "warn", "RUNNING": "info", "QUEUED": ""}
+_ENDED = (JobRun.Status.SUCCEEDED, JobRun.Status.FAILED, JobRun.Status.CANCELLED)
+
+
+class TrainForm(ReasonForm):
+    kinds = forms.MultipleChoiceField(
+        choices=Kind.choices,
+        initial=[str(kind) for kind in Kind],
+        widget=forms.CheckboxSelectMultiple(attrs={"class": "pred-checks"}),
+        label="Train",
+        help_text="A new version is measured against the naive baseline. It is not used before somebody asks for it and another decides.",
+    )
+
+
+def start_training(kinds: list[str], *, actor: User, reason: str) -> JobRun:
+    """Record a training for this instant and ask a worker to run it. Raises ValueError while another one is open."""
+    with transaction.atomic():
+        if open_one := latest_training(is_open=True):
+            raise ValueError(f"Training {open_one.pk} is {open_one.get_status_display().lower()}; wait for its end or cancel it first.")
+        run = jobs.create_run(TRAINING, as_of=utc_now(), parameters={"kinds": kinds}, requested_by=actor)
+        audit.record("predictions.training_started", run, at=utc_now(), actor=actor, after={"kinds": kinds}, reason=reason)
+    return run
+
+
+def latest_training(*, is_open: bool = False) -> JobRun | None:
+    runs = JobRun.objects.filter(name=TRAINING)
+    return (runs.exclude(status__in=_ENDED) if is_open else runs).order_by("-id").first()
+
+
+@admin.register(ModelVersion)
+class ModelVersionAdmin(ViewOnlyAdmin):
+    list_display = (
+        *("shown_name", "shown_status", "algorithm", "shown_measured", "shown_baseline", "shown_data", "shown_trained", "shown_promoted"),
+    )
+    list_display_links = ("shown_name",)
+    list_filter = (("kind", ChoicesDropdownFilter), ("status", ChoicesDropdownFilter))
+    list_select_related = ("trained_by",)
+    list_before_template = "predictions/training.html"
+    ordering = ("-id",)
+    fields = ()
+    change_form_template = "admin/predictions/modelversion/change_form.html"
+    actions_list = ("retrain",)
+    actions_detail = ("ask_promotion",)
+
+    class Media:
+        css = {"all": ["predictions/admin.css"]}
+
+    def get_urls(self) -> list[Any]:
+        site = self.admin_site.admin_view
+        return [
+            path("distribution/", site(DistributionPage.as_view()), name="predictions_distribution"),
+            path("what-if/", site(WhatIfPage.as_view()), name="predictions_what_if"),
+            path("what-if/answer/", site(WhatIfAnswer.as_view()), name="predictions_what_if_answer"),
+            *super().get_urls(),
+        ]
+
+    # the list
+
+    @display(description="Model", ordering="kind")
+    def shown_name(self, version: ModelVersion) -> str:
+        return str(version)
+
+    @display(description="Status", ordering="status")
+    def shown_status(self, version: ModelVersion) -> SafeString:
+        return badge(version.get_status_display(), TONES[ModelVersion.Status(version.status)])
+
+    @display(description="Measured")
+    def shown_measured(self, version: ModelVersion) -> SafeString | str:
+        return self._metric(version, version.metrics)
+
+    @display(description="Baseline")
+    def shown_baseline(self, version: ModelVersion) -> SafeString | str:
+        return self._metric(version, version.baseline)
+
+    def _metric(self, version: ModelVersion, values: dict[str, Any]) -> SafeString | str:
+        name = next((one for one in LEADING_METRIC[version.kind] if one in values), None)
+        return two_lines(*metric_text(name, values[name])[::-1]) if name else DASH
+
+    @display(description="Learned from")
+    def shown_data(self, version: ModelVersion) -> SafeString:
+        note = "simulated" if version.is_synthetic else f"up to {version.as_of:%Y-%m-%d}"
+        return right(f"{version.rows:,}", f"rows, {note}")
+
+    @display(description="Trained (UTC)", ordering="trained_at")
+    def shown_trained(self, version: ModelVersion) -> SafeString:
+        return two_lines(f"{version.trained_at:%Y-%m-%d %H:%M}", f"by {version.trained_by or 'schedule or command'}")
+
+    @display(description="In use since")
+    def shown_promoted(self, version: ModelVersion) -> str:
+        if version.status != ModelVersion.Status.CHAMPION or version.promoted_at is None:
+            return DASH
+        return f"{version.promoted_at:%Y-%m-%d}"
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().changelist_view(request, {**training_panel(), **(extra_context or {})})
+
+    # the page
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        version = self.get_object(request, object_id) if object_id and self.has_view_permission(request) else None
+        page = version_page(version) if isinstance(version, ModelVersion) else {}
+        return super().changeform_view(request, object_id, form_url, {**(extra_context or {}), **page})
+
+    def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
+        """Promotion may be asked for a version that passed its gate, is not in use, and waits for nobody yet."""
+        version = ModelVersion.objects.filter(pk=object_id).first()
+        promotable = version is not None and version.status in (ModelVersion.Status.CANDIDATE, ModelVersion.Status.RETIRED)
+        is_asked = version is not None and version.promotion_requests.filter(status="PENDING").exists()
+        return super().get_actions_detail(request, object_id) if promotable and not is_asked else []
+
+    @action(
+        description="Ask for promotion",
+        permissions=[REQUEST],
+        icon="upgrade",
+        variant=ActionVariant.PRIMARY,
+        dialog=reason_dialog(
+            "Ask that this version be used",
+            "Another person decides. On approval it is measured again beside the version in use, on the same players; "
+            "a worse one is refused whoever asks.",
+            submit="Ask",
+        ),
+    )
+    def ask_promotion(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        version = ModelVersion.objects.get(pk=object_id)
+        ok, asked = run_call(
+            request,
+            lambda: promotion.request(version, acting_user(request), form.cleaned_data["reason"], utc_now()),
+            success="Another person decides now.",
+        )
+        return back_to(request, page_url(asked, asked.pk) if ok else reverse("admin:predictions_modelversion_change", args=[object_id]))
+
+    @action(
+        description="Train",
+        permissions=[TRAIN],
+        icon="model_training",
+        variant=ActionVariant.PRIMARY,
+        dialog=reason_dialog(
+            "Train new versions", "Runs in the background on the history up to now.", submit="Train", form_class=TrainForm
+        ),
+    )
+    def retrain(self, request: HttpRequest, form: TrainForm) -> HttpResponse:
+        data = form.cleaned_data
+        ok, run = run_call(
+            request,
+            lambda: start_training(data["kinds"], actor=acting_user(request), reason=data["reason"]),
+            success=lambda run: f"Training {run.pk} is queued. This page follows it.",
+        )
+        if ok:
+            try:
+                execute_training.delay(run_id=run.pk)
+            except BrokerError:
+                messages.warning(request, "The message broker does not answer. The training is recorded and starts when workers are back.")
+        return back_to(request, reverse("admin:predictions_modelversion_changelist"))
+
+
+def training_panel() -> dict[str, Any]:
+    """The latest training: how far it is, and what became of each kind."""
+    run = latest_training()
+    if run is None:
+        return {"training": None}
+    tone = {"SUCCEEDED": "good", "FAILED": "bad", "CANCELLED": "warn"}.get(run.status, "")
+    return {
+        "training": run,
+        "training_is_live": run.status not in _ENDED,
+        "training_badge": badge(run.get_status_display(), RUN_TONES[run.status]),
+        "training_progress": progress_bar(
+            run.chunks_done, run.chunks_total, tone=tone, label=f"{run.chunks_done} of {run.chunks_total or '?'} models"
+        ),
+        "training_outcomes": list(_outcomes(run)),
+        "training_url": page_url("common_jobrun", run.pk),
+    }
+
+
+def _outcomes(run: JobRun) -> Iterator[tuple[str, str]]:
+    for chunk in run.chunks.order_by("number"):
+        for kind, words in chunk.result.items():
+            if kind in Kind.values:
+                yield str(Kind(kind).label), str(words)
+        if chunk.error:
+            yield "Failed", chunk.error

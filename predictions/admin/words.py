@@ -1,0 +1,51 @@
+"""What follows from a row of scores, in words. A row carries `bounds` (the thresholds of staff) and `cluster_names`; see `prepared`."""
+
+from typing import Any
+
+from predictions.ml import advice
+from predictions.thresholds import Thresholds
+
+
+def advice_bounds(bounds: Thresholds) -> advice.Thresholds:
+    """The bounds as the pure package takes them."""
+    return advice.Thresholds(
+        churn=bounds.churn,
+        risk_medium=bounds.risk_medium_from,
+        risk_high=bounds.risk_high_from,
+        value_medium=float(bounds.value_medium_from),
+        value_high=float(bounds.value_high_from),
+        value_vip=float(bounds.value_vip_from),
+        fraud=bounds.fraud,
+        engagement=bounds.engagement,
+    )
+
+
+def risk_of(row: Any) -> str:
+    return advice.risk_level(row.probability, row.bounds)
+
+
+def recommendation_of(row: Any) -> str:
+    return advice.retention_recommendation(row.probability, float(row.value), row.idle_days, row.bounds)
+
+
+def value_band_of(row: Any) -> str:
+    return advice.value_segment(float(row.value), row.bounds)
+
+
+def fraud_of(row: Any) -> tuple[str, str]:
+    """(label, colour)."""
+    group = advice.fraud_group(row.score, row.bounds.fraud)
+    return {"review": ("Fraud", "bad"), "watch": ("Watch", "warn")}.get(group or "", ("Clear", ""))
+
+
+def engagement_of(row: Any) -> tuple[str, str]:
+    label = advice.engagement_prediction(row.probability, row.bounds.engagement)
+    return label, "good" if label == advice.ENGAGED else ""
+
+
+def cluster_recommendation(row: Any) -> str:
+    """What to do with the players of the cluster; a dash for a version that recorded no characteristics."""
+    known = row.cluster_names.get(row.cluster)
+    key = str(known["recommendation"]) if known else ""
+    # a version of another release may name a group that has no words here: the list must open all the same
+    return advice.SEGMENT_RECOMMENDATIONS.get(key, "–")
