@@ -178,3 +178,10 @@ def _shared_top(first: np.ndarray, second: np.ndarray) -> float:
 def _histogram(anomaly: np.ndarray) -> list[Mapping[str, float]]:
     counts, limits = np.histogram(anomaly, bins=20, range=(0.0, 1.0))
     return [{"from": float(limits[bin_]), "to": float(limits[bin_ + 1]), "n": int(counts[bin_])} for bin_ in range(20)]
+
+
+def train_supervised(history: History, outcomes: pd.Series, *, seed: int) -> Trained:
+    """A probability of fraud from closed reviews; see `anomaly_supervised`."""
+    from . import anomaly_supervised
+
+    return anomaly_supervised.train_supervised(history, outcomes, seed=seed)
