@@ -186,11 +186,11 @@ def fit_forest(values: np.ndarray, y: np.ndarray, seed: int, trees: int = 100) -
         "seed": seed,
     }
     data = lightgbm.Dataset(values[rows], y[rows].astype(np.float64), params=QUIET, free_raw_data=True)
+    booster = _detached(lightgbm.train(parameters, data, num_boost_round=trees))
     mean = float(np.clip(y[rows].mean(), 1e-6, 1 - 1e-6))
     slope = 1 / (mean * (1 - mean))
-    return Trees(
-        "random forest", _detached(lightgbm.train(parameters, data, num_boost_round=trees)), slope, float(logit(mean)) - mean * slope
-    )
+    # LightGBM's raw output and contributions of a forest are the sum over the trees; only its prediction is their mean
+    return Trees("random forest", booster, slope / booster.num_trees(), float(logit(mean)) - mean * slope)
 
 
 @dataclass(frozen=True)
