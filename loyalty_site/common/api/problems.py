@@ -130,7 +130,8 @@ def flatten_errors(detail: Any, path: str = "") -> list[dict[str, str]]:
     if isinstance(detail, dict):
         rows: list[dict[str, str]] = []
         for key, value in detail.items():
-            name = path if key == "non_field_errors" else f"{path}.{key}".lstrip(".")
+            # a list field tells its bad items by their number
+            name = f"{path}[{key}]" if isinstance(key, int) else path if key == "non_field_errors" else f"{path}.{key}".lstrip(".")
             rows += flatten_errors(value, name)
         return rows
     if isinstance(detail, list):
