@@ -310,5 +310,5 @@ def counterfactual(player_id: int, target: float | None) -> Any:
     limits = thresholds()
     as_of = run.as_of if (run := selectors.current_run()) is not None else utc_now()
     version = _in_use(Kind.CHURN, as_of)
-    frame = _frame_of(player_id, as_of)
-    return search.suggest(_open(version), frame, limits.risk_medium_from if target is None else target)
+    row = _frame_of(player_id, as_of)[list(FEATURE_NAMES)]
+    return search.suggest(_open(version), row, limits.risk_medium_from if target is None else target)
