@@ -20,6 +20,7 @@ from loyalty_site.player_timeline import DECISION_TONES, Line, admin_link, merge
 from players.admin.player import SEGMENT_TONES, STATUS_TONES
 from players.models import DepositLimit, Exclusion, Player, PlayerDay, PlayerMetrics, Protection, Segment
 from players.selectors import pack_in_force
+from predictions.admin.player_panel import panel as predictions_panel
 from rewards.admin.tiers.panel import tier_panel
 from rewards.models import RewardDecision
 from wallet.models import Entry
@@ -107,6 +108,7 @@ class PlayerPage:
     timeline: list[Line] = field(default_factory=list)
     audit: list[AuditEvent] = field(default_factory=list)
     tier: dict[str, Any] = field(default_factory=dict)
+    predictions: dict[str, Any] = field(default_factory=dict)
 
 
 def build_page(player: Player, user: Viewer, now: datetime) -> PlayerPage:
@@ -124,6 +126,7 @@ def build_page(player: Player, user: Viewer, now: datetime) -> PlayerPage:
         _add_wallet(page, user, now)
     if sight.tier:
         page.tier = tier_panel(player.pk, now)
+    page.predictions = predictions_panel(player, user)
     if sight.rewards:
         page.rewards = [_reward(decision) for decision in _decisions(player)]
     if sight.scores:

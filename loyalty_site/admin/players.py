@@ -53,7 +53,7 @@ class PlayerPageAdmin(PlayerAdmin):
     ]
 
     class Media:
-        css = {"all": ["fraud/admin.css"]}  # the page shows the risk app's signal cards
+        css = {"all": ["fraud/admin.css", "predictions/admin.css"]}  # the page shows signal cards and predictions
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         columns = tuple(super().get_list_display(request))

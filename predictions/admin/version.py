@@ -29,6 +29,7 @@ from wallet.admin.parts import page_url
 
 from .distribution import DistributionPage
 from .parts import REQUEST, TRAIN, right, two_lines
+from .player_panel import PlayerPiece
 from .version_page import LEADING_METRIC, metric_text, version_page
 from .what_if import WhatIfAnswer, WhatIfPage
 
@@ -91,6 +92,7 @@ class ModelVersionAdmin(ViewOnlyAdmin):
             path("distribution/", site(DistributionPage.as_view()), name="predictions_distribution"),
             path("what-if/", site(WhatIfPage.as_view()), name="predictions_what_if"),
             path("what-if/answer/", site(WhatIfAnswer.as_view()), name="predictions_what_if_answer"),
+            path("player/<int:pk>/<str:piece>/", site(PlayerPiece.as_view()), name="predictions_player_piece"),
             *super().get_urls(),
         ]
 
