@@ -27,6 +27,8 @@ GRANT_STATES = (
     "ACTIVE", "COMPLETED", "EXPIRED", "EXPIRED_UNCLAIMED", "FORFEITED", "LOST", "OFFERED", "PAUSED", "QUEUED", "REVERSED", "VOIDED",
     "WAGERING",
 )  # fmt: skip
+# the kinds of models that enough simulated players must have brought into use
+MODEL_KINDS = ("churn", "ltv", "fraud", "segmentation", "engagement", "profile")
 # a link of the menu that changes something or leaves the site when followed
 _NOT_FOLLOWED = re.compile(r"/(logout|password_change|jsi18n|autocomplete)/|/add/|/delete/")
 _LINK = re.compile(r'href="(/admin/[^"#?]*)')
@@ -202,9 +204,10 @@ def visit_api(demo: Demo, outcome: Outcome) -> None:
 
 
 def first_row(text: str) -> dict[str, Any] | None:
-    """The first row of a list that an endpoint answered with; None when it is no list or has no rows."""
+    """The first row of a list that an endpoint answered with, also of one in an envelope; None when it is no list or has no rows."""
     try:
-        rows = json.loads(text)["results"]
+        answer = json.loads(text)
+        rows = answer["data"]["results"] if "data" in answer else answer["results"]
     except (ValueError, KeyError, TypeError):
         return None
     return rows[0] if rows and isinstance(rows[0], dict) else None
@@ -219,7 +222,10 @@ def record_paths(operations: dict[str, Any], first_rows: dict[str, dict[str, Any
         if "get" not in methods or len(names) != 1 or required:
             continue
         name = names[0]
-        row = first_rows.get(path.split("/{")[0]) or (first_rows.get("/api/v1/players") if name == "player_id" else None)
+        if "/predictions/" in path and name == "player_id":  # a player who has a score of the kind, if any has
+            row = first_rows.get(path.replace("/players/{player_id}", "/predict"))
+        else:
+            row = first_rows.get(path.split("/{")[0]) or (first_rows.get("/api/v1/players") if name == "player_id" else None)
         value = (row or {}).get(name, (row or {}).get("id"))
         if value is not None:
             found.append(path.replace(f"{{{name}}}", urllib.parse.quote(str(value), safe="")))
@@ -278,5 +284,8 @@ def judge(summary: dict[str, Any], outcome: Outcome) -> None:
         outcome.failures.append("nothing was bought with points")
     if not summary["ledger_verified"]:
         outcome.failures.append(f"verify_ledger found differences: {'; '.join(summary['ledger_differences'])}")
+    needed = MODEL_KINDS if summary["players"] >= ALL_STATES_FROM_PLAYERS else ("profile",)
+    if missing := [kind for kind in needed if kind not in summary["models"]]:
+        outcome.failures.append(f"no model is in use for {', '.join(missing)}")
     if summary["failed_jobs"]:
         outcome.failures.append(f"jobs failed: {', '.join(summary['failed_jobs'])}")

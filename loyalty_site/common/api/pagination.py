@@ -23,6 +23,14 @@ class KeysetPagination(CursorPagination):
             raise serializers.ValidationError({self.page_size_query_param: f"Send one whole number from 1 to {self.max_page_size}."})
         return int(size)
 
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """`next` and `previous` may be null, said as OpenAPI 3.1 says it."""
+        page = super().get_paginated_response_schema(schema)
+        for name in ("next", "previous"):
+            page["properties"][name].pop("nullable", None)
+            page["properties"][name]["type"] = ["string", "null"]
+        return page
+
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         parameters = super().get_schema_operation_parameters(view)
         for parameter in parameters:
