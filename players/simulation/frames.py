@@ -212,6 +212,10 @@ def truth(config: SimulationConfig, people: Population, ids: np.ndarray, visits:
             "left": people.leaves < config.days,
             "left_on": np.floor(config.first_day + np.minimum(people.leaves, config.days)).astype(np.int64).astype("datetime64[D]"),
             "sessions_per_week": np.round(people.sessions_per_day * 7, 4),
+            # days since the first simulated day; the end of the lifetime may lie beyond the end of history
+            "arrival_days": np.round(people.arrival, 6),
+            "lifetime_ends_days": np.round(people.leaves, 6),
+            "streaky": people.trait("streaky").astype(bool),
             "bonus_uplift": np.round(people.uplift, 4),
             "offer_weeks": visits.offer_weeks,
             "at_risk": people.at_risk,

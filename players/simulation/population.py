@@ -8,6 +8,9 @@ from . import catalogue
 from .config import ABUSER_SHARES, HOUSEHOLD_SHARE, MARKETS, PLAYER_TYPES, RING_SIZES, SimulationConfig
 
 FAVOURITES = 4
+LIFETIME_SHAPE = 0.85  # Weibull, in mean-like units of the type's lifetime
+ABUSER_LIFETIME = (20, 120)  # days: the least, and how much more at most
+RATE_SHAPE = 2.0  # of the Gamma factor with mean 1 on the type's visits a week
 _SMALLEST_BLOCK_WITH_ABUSERS = 100
 
 
@@ -58,8 +61,8 @@ def draw_population(rng: np.random.Generator, config: SimulationConfig, numbers:
 
     scale = np.array([one.scale for one in MARKETS])[market]
     arrival = config.days * rng.random(size) ** 1.35
-    lifetime = trait("lifetime_days") * rng.weibull(0.85, size)
-    lifetime[abuser != ""] = 20 + 120 * rng.random((abuser != "").sum())
+    lifetime = trait("lifetime_days") * rng.weibull(LIFETIME_SHAPE, size)
+    lifetime[abuser != ""] = ABUSER_LIFETIME[0] + ABUSER_LIFETIME[1] * rng.random((abuser != "").sum())
     together = ring >= 0
     ring_start = rng.random(max(ring.max(initial=-1) + 1, 1)) * config.days * 0.8
     arrival[together] = ring_start[ring[together]] + rng.random(together.sum()) * 10
@@ -78,7 +81,7 @@ def draw_population(rng: np.random.Generator, config: SimulationConfig, numbers:
         household=household,
         arrival=arrival,
         leaves=arrival + lifetime,
-        sessions_per_day=trait("sessions_per_week") / 7 * rng.gamma(2.0, 0.5, size),
+        sessions_per_day=trait("sessions_per_week") / 7 * rng.gamma(RATE_SHAPE, 1 / RATE_SHAPE, size),
         stake=stake.astype(np.int64),
         deposit_unit=deposit_unit.astype(np.int64),
         minutes=trait("minutes") * np.exp(0.3 * rng.standard_normal(size)),

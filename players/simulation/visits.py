@@ -9,8 +9,11 @@ from .population import Population
 
 MAX_GAMES = 5
 OFFER_DAYS = 7
-_OFFER_CHANCE_PER_WEEK = 0.10
-_OFFER_CHANCE_OF_ABUSERS = 0.40  # they ask for offers, and know where to find codes
+OFFER_CHANCE_PER_WEEK = 0.10
+OFFER_CHANCE_OF_ABUSERS = 0.40  # they ask for offers, and know where to find codes
+STREAK_DAYS = 7
+MILD_SHAPE = 6.0  # of a week's Gamma factor with mean 1
+WILD_SHARE, WILD_HIGH, WILD_LOW = 0.4, 2.0, 0.05  # of the weeks of streaky players
 _FADE_DAYS = 30.0
 _WEEKDAY = np.array([0.88, 0.86, 0.90, 0.95, 1.15, 1.22, 1.04])  # Monday first
 _HOURS = np.array([3, 2, 1.5, 1, 0.8, 0.8, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4, 4, 4.2, 4.8, 5.5, 6.5, 7.5, 8, 7.5, 6, 4.5])
@@ -35,10 +38,10 @@ def draw_visits(rng: np.random.Generator, config: SimulationConfig, people: Popu
     size, days = len(people), config.days + 1
     day = np.arange(days)
     rate = np.broadcast_to(people.sessions_per_day[:, None], (size, days)).astype(np.float32).copy()
-    rate *= _season(config.first_day + day)[None, :]
-    rate *= _presence(people, day)
+    rate *= season(config.first_day + day)[None, :]
+    rate *= presence(people.arrival, people.leaves, day)
     rate *= _streaks(rng, people, days)
-    chance = np.where(people.abuser != "", _OFFER_CHANCE_OF_ABUSERS, _OFFER_CHANCE_PER_WEEK)
+    chance = np.where(people.abuser != "", OFFER_CHANCE_OF_ABUSERS, OFFER_CHANCE_PER_WEEK)
     offers = rng.random((size, days // OFFER_DAYS + 1)) < chance[:, None]
     in_offer = np.repeat(offers, OFFER_DAYS, axis=1)[:, :days]
     rate *= np.where(in_offer, 1 + people.uplift[:, None], 1.0)
@@ -77,25 +80,26 @@ def draw_visits(rng: np.random.Generator, config: SimulationConfig, people: Popu
     )
 
 
-def _season(epoch_day: np.ndarray) -> np.ndarray:
+def season(epoch_day: np.ndarray) -> np.ndarray:
+    """Factor of the visits of a day (days since 1970-01-01): weekday, time of the year, pay day."""
     weekday = (epoch_day + 3) % 7  # 1970-01-01 was a Thursday
     yearly = 1 + 0.12 * np.cos(2 * np.pi * (epoch_day % 365.25 - 10) / 365.25)  # winter evenings
     pay_days = np.where(epoch_day % 30 < 4, 1.08, 1.0)
     return (_WEEKDAY[weekday] * yearly * pay_days).astype(np.float32)
 
 
-def _presence(people: Population, day: np.ndarray) -> np.ndarray:
-    """1 from arrival on, fading to 0.25 over the last weeks before leaving, then 0."""
-    left = people.leaves[:, None] - day[None, :]
+def presence(arrival: np.ndarray, leaves: np.ndarray, day: np.ndarray) -> np.ndarray:
+    """(players, days): 1 from arrival on, fading to 0.25 over the last weeks before leaving, then 0."""
+    left = leaves[:, None] - day[None, :]
     fade = np.clip(0.25 + 0.75 * left / _FADE_DAYS, 0.25, 1.0)
-    present = (day[None, :] >= np.floor(people.arrival)[:, None]) & (left > 0)
-    return (fade * present).astype(np.float32)
+    here = (day[None, :] >= np.floor(arrival)[:, None]) & (left > 0)
+    return (fade * here).astype(np.float32)
 
 
 def _streaks(rng: np.random.Generator, people: Population, days: int) -> np.ndarray:
     """Streaky players play in some weeks a lot and in others not at all; the rest vary mildly from week to week."""
-    weeks = days // 7 + 1
-    mild = rng.gamma(6.0, 1 / 6.0, (len(people), weeks))
-    wild = np.where(rng.random((len(people), weeks)) < 0.4, 2.0, 0.05)
+    weeks = days // STREAK_DAYS + 1
+    mild = rng.gamma(MILD_SHAPE, 1 / MILD_SHAPE, (len(people), weeks))
+    wild = np.where(rng.random((len(people), weeks)) < WILD_SHARE, WILD_HIGH, WILD_LOW)
     weekly = np.where(people.trait("streaky").astype(bool)[:, None], wild, mild)
-    return np.repeat(weekly, 7, axis=1)[:, :days].astype(np.float32)
+    return np.repeat(weekly, STREAK_DAYS, axis=1)[:, :days].astype(np.float32)
