@@ -31,7 +31,7 @@ WITHOUT_HISTORY = frozenset({Kind.PROFILE})
 
 @dataclass(frozen=True)
 class Extent:
-    """How much history there is as of an instant: whole days since the first activity, and players who had any by then."""
+    """How much history there is as of an instant: whole days since the first activity, and players who were registered by then."""
 
     days: int
     players: int
@@ -46,9 +46,8 @@ def extent(as_of: datetime) -> Extent:
         return Extent(0, 0)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FROM (SELECT 1 FROM players_player AS player WHERE player.registered_at < %(as_of)s AND EXISTS "
-            "(SELECT FROM players_playerday AS day WHERE day.player_id = player.id AND day.day < %(day)s) LIMIT %(limit)s) AS active",
-            {"as_of": as_of, "day": as_of.date(), "limit": int(config.PREDICTION_MIN_PLAYERS)},
+            "SELECT count(*) FROM (SELECT 1 FROM players_player WHERE registered_at < %s LIMIT %s) AS known",
+            [as_of, int(config.PREDICTION_MIN_PLAYERS)],
         )
         players = int(cursor.fetchone()[0])
     return Extent(max((as_of.date() - first_day).days, 0), players)
@@ -69,7 +68,7 @@ def data_verdicts(kind: str, have: Extent) -> list["Verdict"]:
             "players",
             have.players,
             config.PREDICTION_MIN_PLAYERS,
-            f"{have.players} players with activity; {config.PREDICTION_MIN_PLAYERS} are needed: import more players.",
+            f"{have.players} players; {config.PREDICTION_MIN_PLAYERS} are needed: import more players.",
         ),
     ]
 

@@ -228,9 +228,14 @@ def prepare(demo: Demo) -> None:
         say("keeping the players that are there (--players and --seed are for an empty database)")
     if not _has_rows(demo, "SELECT 1 FROM wallet_bonusgrant LIMIT 1"):
         step(demo, "bonuses", "bonuses taken up and played, points spent", "demo_bonuses", "--seed", str(demo.options.seed))
+    without_models = not _has_rows(demo, "SELECT 1 FROM predictions_modelversion WHERE status = 'CHAMPION' LIMIT 1")
+    if without_models:
+        step(demo, "models", "models trained on the simulated players and put into use", "train_models", "--synthetic", "--promote-first")
     if not _has_rows(demo, "SELECT 1 FROM common_jobrun WHERE name = 'nightly' AND status = 'SUCCEEDED' LIMIT 1"):
         step(demo, "tiers", "a past in the tiers for some players", "demo_tiers")
-        step(demo, "nightly", "nightly run: metrics, segments, signals, tiers, rewards", "nightly", "--wait")
+        step(demo, "nightly", "nightly run: metrics, segments, predictions, signals, tiers, rewards", "nightly", "--wait")
+    elif without_models:  # a database of an earlier release
+        step(demo, "scores", "scores of all players", "run_job", "predictions", "--wait")
 
 
 def prepare_empty(env: dict[str, str]) -> None:

@@ -96,10 +96,12 @@ def test_demo_password__is_random_private_and_kept(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("present", "expected"),
     [
-        ((), ["migrate", "setup_demo", "simulate", "demo_bonuses", "demo_tiers", "nightly"]),
-        (("players_player",), ["migrate", "setup_demo", "demo_bonuses", "demo_tiers", "nightly"]),
-        (("players_player", "wallet_bonusgrant"), ["migrate", "setup_demo", "demo_tiers", "nightly"]),
-        (("players_player", "wallet_bonusgrant", "common_jobrun"), ["migrate", "setup_demo"]),
+        ((), ["migrate", "setup_demo", "simulate", "demo_bonuses", "train_models", "demo_tiers", "nightly"]),
+        (("players_player",), ["migrate", "setup_demo", "demo_bonuses", "train_models", "demo_tiers", "nightly"]),
+        (("players_player", "wallet_bonusgrant"), ["migrate", "setup_demo", "train_models", "demo_tiers", "nightly"]),
+        (("players_player", "wallet_bonusgrant", "predictions_modelversion"), ["migrate", "setup_demo", "demo_tiers", "nightly"]),
+        (("players_player", "wallet_bonusgrant", "common_jobrun"), ["migrate", "setup_demo", "train_models", "run_job"]),
+        (("players_player", "wallet_bonusgrant", "predictions_modelversion", "common_jobrun"), ["migrate", "setup_demo"]),
     ],
 )
 def test_prepare__what_is_there__stays(monkeypatch: pytest.MonkeyPatch, present: tuple[str, ...], expected: list[str]) -> None:
@@ -321,6 +323,7 @@ GOOD = {
     "ledger_balanced": True,
     "failed_jobs": [], "grants": dict.fromkeys(check.GRANT_STATES, 1), "payouts": {"PENDING": 1, "DELIVERED": 2},
     "lots": {"ACTIVE": 3, "EXPIRED": 1, "PENDING": 1}, "redemptions": {"FULFILLED": 1}, "ledger_verified": True, "ledger_differences": [],
+    "models": dict.fromkeys(check.MODEL_KINDS, {"version": 1}),
 }  # fmt: skip
 
 
@@ -350,6 +353,7 @@ def test_judge__good_summary__no_failure() -> None:
         ({"payouts": {"PENDING": 1}}, "no pay-out was delivered: {'PENDING': 1}"),
         ({"lots": {"ACTIVE": 1}}, "no points have expired: {'ACTIVE': 1}"),
         ({"redemptions": {}}, "nothing was bought with points"),
+        ({"models": {"profile": {"version": 1}}}, "no model is in use for churn, ltv, fraud, segmentation, engagement"),
         ({"ledger_verified": False, "ledger_differences": ["grant 3"]}, "verify_ledger found differences: grant 3"),
     ],
 )

@@ -9,6 +9,7 @@ from django.db.models import Count, F, Model, Sum
 from loyalty_site.common.models import JobRun
 from loyalty_site.common.money import from_minor
 from players.models import Player
+from predictions.models import ModelVersion
 from rewards.models import RewardDecision
 from wallet.models import Account, BonusGrant, Entry, Lot, PayoutInstruction, Redemption
 from wallet.reconciliation import verify
@@ -43,6 +44,7 @@ class Command(BaseCommand):
                     "payouts": self._by_status(PayoutInstruction),
                     "lots": self._by_status(Lot),
                     "redemptions": self._by_status(Redemption),
+                    "models": self._models(),
                     "failed_jobs": self._failed_jobs(),
                 }
             )
@@ -50,6 +52,20 @@ class Command(BaseCommand):
 
     def _by_status(self, model: type[Model]) -> dict[str, int]:
         return dict(model._default_manager.values_list("status").annotate(count=Count("pk")).order_by("status"))
+
+    def _models(self) -> dict[str, dict[str, Any]]:
+        """The version of each kind that is in use, with its figures beside those of the naive baseline."""
+        return {
+            version.kind: {
+                "version": version.number,
+                "algorithm": version.algorithm,
+                "rows": version.rows,
+                "seconds": round(version.training_seconds, 1),
+                "metrics": {name: round(value, 4) for name, value in version.metrics.items()},
+                "baseline": {name: round(value, 4) for name, value in version.baseline.items()},
+            }
+            for version in ModelVersion.objects.filter(status=ModelVersion.Status.CHAMPION).order_by("kind")
+        }
 
     def _failed_jobs(self) -> list[str]:
         """Jobs whose last run failed."""

@@ -216,7 +216,7 @@ class TestDecide:
         asked = promotion.request(version, asker, "better", NOW)
         monkeypatch.setattr(gate, "extent", lambda _as_of: gate.Extent(days=300, players=499))
 
-        with pytest.raises(PromotionRefused, match="499 players with activity; 500 are needed"):
+        with pytest.raises(PromotionRefused, match="499 players; 500 are needed"):
             promotion.decide(asked, decider, True, "", LATER)
         nothing_moved(version, asked)
 
