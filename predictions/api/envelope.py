@@ -198,4 +198,5 @@ def envelope_shape(prediction: Prediction, *, single: bool = False) -> type[seri
 
 
 def _named(shape: type[serializers.Serializer]) -> list[str]:
-    return [name for name in shape().fields if name not in query.PageQuery().fields]
+    shared = query.PageQuery().fields
+    return [str(name) for name in shape().fields if name not in shared]

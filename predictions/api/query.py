@@ -95,7 +95,7 @@ class ValueQuery(PageQuery):
 
 class FraudQuery(PageQuery):
     threshold = _threshold("Above this score the label is Fraud.")
-    label = _choice(["fraud", "not_fraud", ALL], "Only players with this label, at the threshold.", ALL)
+    label = _choice(["fraud", "not_fraud", ALL], "Only players with this label, at the threshold.", ALL)  # type: ignore[assignment] # a parameter of that name
     min_score = NumberField(required=False, min_value=0.0, max_value=1.0, help_text="Only players with at least this score.")
     sort_by = _choice(["fraud_score", "anomaly_score", "user_id"], "Largest first; user_id ascending.", "fraud_score")
 
