@@ -9,8 +9,9 @@ from django.db import connection, transaction
 _SIGNATURE = b"PGCOPY\n\xff\r\n\x00"
 _HEADER_BYTES = len(_SIGNATURE) + 8
 _TRAILER_BYTES = 2
-# JIT compiles these statements for longer than it saves; with the memory that statements have by default, groups are sorted on disk
-_SETTINGS = {"jit": "off", "work_mem": "64MB"}
+# JIT compiles these statements for longer than it saves; with the memory that statements have by default, groups are sorted on disk; and
+# ranges of players run beside each other already
+_SETTINGS = {"jit": "off", "work_mem": "64MB", "max_parallel_workers_per_gather": "0"}
 CURRENCY_BYTES = 3
 
 

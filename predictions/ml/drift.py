@@ -104,7 +104,7 @@ def ks_limit(rows: int, reference_rows: int, alpha: float) -> float:
 def _edges(known: np.ndarray, bins: int) -> np.ndarray:
     if not len(known):
         return np.zeros(0)
-    inner = np.unique(np.quantile(known, np.arange(1, bins) / bins, method="higher"))
+    inner: np.ndarray = np.unique(np.quantile(known, np.arange(1, bins) / bins, method="higher"))
     # an edge at the smallest value would leave the bin below it empty
     return inner[inner > known.min()]
 
