@@ -105,23 +105,20 @@ class _Search:
 
     def grid(self, coarse: bool) -> list[dict[str, int]]:
         steps = [ACTIONS[name][4] if coarse else range(ACTIONS[name][3] + 1) for name in self.actionable]
-        return [
-            amounts
-            for numbers in product(*steps)
-            # a new game needs a day on which it is played
-            if any((amounts := dict(zip(self.actionable, numbers, strict=True))).values())
-            and (not amounts.get("new_games") or amounts.get("play_days"))
-        ]
+        every = [dict(zip(self.actionable, numbers, strict=True)) for numbers in product(*steps) if any(numbers)]
+        # a new game needs a day on which it is played
+        return [amounts for amounts in every if not amounts.get("new_games") or amounts.get("play_days")]
 
     def least(self, grid: Sequence[dict[str, int]]) -> dict[str, int] | None:
         """Of the combinations that reach the target, the one that asks for least; of equal ones the one that goes furthest."""
         if not grid:
             return None
         scores = self.model.predict(apply(self.row, grid))[self.column].to_numpy(dtype=np.float64)
-        hits = np.flatnonzero(_reached(scores, self.target, self.below))
-        if not len(hits):
+        hits = np.flatnonzero(_reached(scores, self.target, self.below)).tolist()
+        if not hits:
             return None
-        return grid[min(hits, key=lambda index: (asks(grid[index]), scores[index] if self.below else -scores[index]))]
+        further = scores if self.below else -scores
+        return grid[min(hits, key=lambda index: (asks(grid[index]), float(further[index])))]
 
     def suggestion(self, amounts: dict[str, int], before: float) -> Suggestion:
         then = apply(self.row, [amounts])

@@ -97,7 +97,9 @@ def _shapley(core: ProbabilityModel, ground: np.ndarray, lifts: np.ndarray) -> n
             if part not in chosen:
                 weight = factorial(len(chosen)) * factorial(count - len(chosen) - 1) / factorial(count)
                 found[:, part] += weight * (worth[tuple(sorted((*chosen, part)))] - before)
-    return np.maximum(found, 0)
+    # rounding may leave a part without any lift a hair below 0
+    gains: np.ndarray = np.maximum(found, 0)
+    return gains
 
 
 def train(

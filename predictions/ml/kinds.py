@@ -28,7 +28,7 @@ class Cutoff:
 
 @dataclass(frozen=True)
 class History:
-    """Cut-offs in order of time, later ones further on. The last is the evaluation cut-off: nothing is fitted, chosen or calibrated on it."""
+    """Cut-offs in order of time. The last is the evaluation cut-off: nothing is fitted, chosen or calibrated on it."""
 
     cutoffs: Sequence[Cutoff]
     horizon_days: int
@@ -59,8 +59,11 @@ class Explanation:
 class Model(Protocol):
     """A trained model of any kind. Attributes are constant after training; all methods are pure and thread-safe."""
 
-    algorithm: str
-    features: tuple[str, ...]
+    @property
+    def algorithm(self) -> str: ...
+
+    @property
+    def features(self) -> tuple[str, ...]: ...
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Answers for the rows of `frame` (any further columns are ignored), same index. Columns depend on the kind."""

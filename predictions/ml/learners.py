@@ -27,7 +27,8 @@ QUIET = {"verbosity": -1, "num_threads": 1, "deterministic": True, "force_row_wi
 
 
 class Learner(Protocol):
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def raw(self, values: np.ndarray) -> np.ndarray:
         """Score (rows) on a scale like log-odds: higher is likelier."""
@@ -35,7 +36,7 @@ class Learner(Protocol):
     def explain(self, features: Sequence[str], values: np.ndarray) -> Explanation: ...
 
 
-Fit = Callable[[np.ndarray, np.ndarray, int], Learner]
+Fit = Callable[[np.ndarray, np.ndarray, int], Learner]  # values, outcomes, seed
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ class Preparation:
     def by_feature(self, contributions: np.ndarray) -> np.ndarray:
         """Contributions of columns (rows, columns) summed to features (rows, features)."""
         found = contributions[:, : len(self.medians)].copy()
-        np.add.at(found, (slice(None), self.flagged), contributions[:, len(self.medians) :])
+        # every flagged feature stands once in `flagged`, so plain addition loses nothing
+        found[:, self.flagged] += contributions[:, len(self.medians) :]
         return found
 
 

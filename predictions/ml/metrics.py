@@ -61,7 +61,7 @@ def average_precision(y: ArrayLike, score: ArrayLike) -> float:
 def expected_calibration_error(y: ArrayLike, p: ArrayLike, bands: int = 10) -> float:
     """Mean of |predicted - observed| over the bands of `reliability`, weighted by their size."""
     table = reliability(y, p, bands)
-    return sum(row["n"] * abs(row["predicted"] - row["observed"]) for row in table) / sum(row["n"] for row in table)
+    return float(sum(row["n"] * abs(row["predicted"] - row["observed"]) for row in table) / sum(row["n"] for row in table))
 
 
 def reliability(y: ArrayLike, p: ArrayLike, bands: int = 10) -> list[dict[str, Any]]:
