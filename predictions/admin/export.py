@@ -21,7 +21,17 @@ from wallet.admin.grant_export import csv_download, csv_lines, xlsx_file
 
 from .filters import may_be_contacted
 from .parts import EXPORT, VIEW, Head, cluster_name, head, list_url
-from .words import cluster_recommendation, engagement_of, fraud_of, recommendation_of, risk_of, value_band_of
+from .words import (
+    cluster_recommendation,
+    cross_sell_of,
+    eligibility_of,
+    engagement_of,
+    fraud_of,
+    recommendation_of,
+    risk_of,
+    trigger_of,
+    value_band_of,
+)
 
 _CHUNK = 2_000
 _MOST_SHEET_ROWS = 1_000_000  # what a sheet of Excel holds, rounded down
@@ -54,7 +64,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         ("value_90_days", lambda row: row.value_90),
         ("churn_adjusted", lambda row: "" if row.churn_adjusted is None else row.churn_adjusted),
         ("probability_alive", lambda row: "" if row.alive is None else round(row.alive, 6)),
-        ("cross_sell", lambda row: advice.cross_sell(float(row.value), row.bounds)),
+        ("cross_sell", cross_sell_of),
     ),
     Kind.FRAUD: (
         ("label", lambda row: fraud_of(row)[0]),
@@ -83,8 +93,8 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         ("deposits", lambda row: round(row.deposits, 6)),
         ("gameplay", lambda row: round(row.gameplay, 6)),
         ("weekly_decay", lambda row: round(row.decay, 6)),
-        ("trigger", lambda row: advice.engagement_trigger(row.probability, row.bounds.engagement)),
-        ("eligibility", lambda row: advice.campaign_eligibility(row.probability, row.bounds.engagement)),
+        ("trigger", trigger_of),
+        ("eligibility", eligibility_of),
     ),
 }
 
@@ -136,7 +146,8 @@ def file_rows(kind: str, rows: QuerySet[Any], page: Head, model_admin: Any) -> I
     columns = (*_FIRST, *COLUMNS[kind])
     about = [str(page.version or ""), f"{page.run.as_of:%Y-%m-%d %H:%M:%S}" if page.run else ""]
     streamed = rows.select_related("player").iterator(chunk_size=_CHUNK)
-    for row in model_admin.prepared(streamed, page.version):
+    # whoever may not be given anything was left out above; the fraud scores recommend nothing
+    for row in model_admin.prepared(streamed, page.version, barred=frozenset()):
         yield [*(read(row) for _, read in columns), reasons_text(kind, row.reasons), *about]
 
 

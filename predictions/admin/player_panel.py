@@ -38,7 +38,16 @@ from .parts import (
     reason_bars,
     risk_badge,
 )
-from .words import advice_bounds, cluster_recommendation, engagement_of, fraud_of, recommendation_of, value_band_of
+from .words import (
+    advice_bounds,
+    cluster_recommendation,
+    cross_sell_of,
+    engagement_of,
+    fraud_of,
+    recommendation_of,
+    trigger_of,
+    value_band_of,
+)
 
 SIMILAR, HINT = "similar", "hint"
 _CASES = 5
@@ -53,6 +62,7 @@ def panel(player: Player, viewer: Viewer) -> dict[str, Any]:
     run = selectors.current_run()
     versions = {one.pk: one for one in ModelVersion.objects.filter(pk__in=list(run.versions.values()))} if run else {}
     bounds = advice_bounds(thresholds())
+    is_barred = bool(barred_players([player.pk], utc_now()))
     cards = []
     for kind in kinds:
         card = {"kind": kind, "label": Kind(kind).label, "reasons_url": named_url("predictions_player_piece", player.pk, kind)}
@@ -63,7 +73,7 @@ def panel(player: Player, viewer: Viewer) -> dict[str, Any]:
                 {**card, "withheld": withheld or "The player has no score of this kind: no activity, or too few deposits in the currency."}
             )
             continue
-        row.bounds, row.player = bounds, player
+        row.bounds, row.player, row.is_barred = bounds, player, is_barred
         row.cluster_names = cluster_names(versions.get(run.versions.get(kind, 0)))
         cards.append({**card, **CARDS[kind](row), **_history(player.pk, kind, run, row), "reasons": _stored(kind, row.reasons)})
     return {
@@ -127,7 +137,7 @@ def _value(row: Any) -> dict[str, Any]:
             "high": f"{row.p90:,.0f}",
             "median": f"{row.p50:,.0f}",
         },
-        "facts": [*facts, ("Cross-sell", advice.cross_sell(float(row.value), row.bounds))],
+        "facts": [*facts, ("Cross-sell", cross_sell_of(row))],
     }
 
 
@@ -172,7 +182,7 @@ def _engagement(row: Any) -> dict[str, Any]:
         "facts": [
             ("Explained by", f"logins {percent(row.logins)}, deposits {percent(row.deposits)}, play {percent(row.gameplay)}"),
             ("Weekly decay without contact", percent(row.decay)),
-            ("Trigger", advice.engagement_trigger(row.probability, row.bounds.engagement)),
+            ("Trigger", trigger_of(row)),
         ],
     }
 

@@ -139,7 +139,7 @@ def promotion_page(asked: PromotionRequest, request: HttpRequest) -> dict[str, A
 
 def compared(version: ModelVersion, other: ModelVersion | None) -> list[dict[str, Any]]:
     rows = []
-    for name in version.metrics:
+    for name in sorted(version.metrics, key=lambda one: (list(METRICS).index(one) if one in METRICS else len(METRICS), one)):
         label, is_share, direction = METRICS.get(name, (name.replace("_", " ").capitalize(), False, 0))
         mine, theirs = version.metrics[name], other.metrics.get(name) if other else None
         known = direction and isinstance(mine, (int, float)) and isinstance(theirs, (int, float)) and mine != theirs

@@ -1,6 +1,6 @@
 """The list of a kind's scores: rows of the current run only, in the order of an index, paged without reading what lies before."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, ClassVar
 
 from django.core.paginator import Page
@@ -12,6 +12,8 @@ from unfold.decorators import display
 from unfold.views import ChangeList
 
 from loyalty_site.common.admin.base import BackOfficeChangeList, EstimatingPaginator, ViewOnlyAdmin
+from loyalty_site.common.clock import utc_now
+from players.selectors import barred_players
 from predictions import selectors
 from predictions.models.scores import Score
 from predictions.thresholds import thresholds
@@ -84,14 +86,16 @@ class ScoreAdmin(PlayerSearchMixin, ViewOnlyAdmin):
         response = super().changelist_view(request, {**context, **(extra_context or {})})
         shown = getattr(response, "context_data", None)
         if shown and "cl" in shown:
-            shown["cl"].result_list = list(self.prepared(shown["cl"].result_list, page.version))
+            rows = list(shown["cl"].result_list)
+            barred = barred_players([row.player_id for row in rows], utc_now()) if rows else set()
+            shown["cl"].result_list = list(self.prepared(rows, page.version, barred=barred))
         return response
 
-    def prepared(self, rows: Any, version: Any) -> Iterator[Score]:
-        """The rows of a page with what all of them need, read once: bounds and, where the kind has them, names of clusters."""
+    def prepared(self, rows: Any, version: Any, *, barred: Collection[int]) -> Iterator[Score]:
+        """The rows with what all of them need, read once: bounds, names of clusters, and which players may be given nothing."""
         bounds, names = advice_bounds(thresholds()), cluster_names(version) if self.kind == "segmentation" else {}
         for row in rows:
-            row.bounds, row.cluster_names = bounds, names
+            row.bounds, row.cluster_names, row.is_barred = bounds, names, row.player_id in barred
             yield row
 
     def changeform_view(

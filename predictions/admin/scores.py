@@ -40,7 +40,17 @@ from .parts import (
     two_lines,
 )
 from .score_list import ScoreAdmin
-from .words import cluster_recommendation, engagement_of, fraud_of, recommendation_of, risk_of, value_band_of
+from .words import (
+    cluster_recommendation,
+    cross_sell_of,
+    eligibility_of,
+    engagement_of,
+    fraud_of,
+    recommendation_of,
+    risk_of,
+    trigger_of,
+    value_band_of,
+)
 
 
 def span(row: Any) -> SafeString:
@@ -122,7 +132,7 @@ class ValueScoreAdmin(ScoreAdmin):
 
     @display(description="Cross-sell")
     def shown_advice(self, row: Any) -> SafeString:
-        return format_html('<span class="pred-words">{}</span>', advice.cross_sell(float(row.value), row.bounds))
+        return format_html('<span class="pred-words">{}</span>', cross_sell_of(row))
 
 
 @admin.register(FraudScore)
@@ -243,8 +253,4 @@ class EngagementScoreAdmin(ScoreAdmin):
 
     @display(description="Trigger")
     def shown_advice(self, row: Any) -> SafeString:
-        bound = row.bounds.engagement
-        return two_lines(
-            format_html('<span class="pred-words">{}</span>', advice.engagement_trigger(row.probability, bound)),
-            advice.campaign_eligibility(row.probability, bound),
-        )
+        return two_lines(format_html('<span class="pred-words">{}</span>', trigger_of(row)), eligibility_of(row))

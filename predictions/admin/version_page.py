@@ -57,7 +57,7 @@ def number(value: Any, is_share: bool = False) -> str:
         return DASH if value is None else str(value)
     if is_share:
         return percent(float(value), 1)
-    return f"{value:,.0f}" if abs(value) >= 1000 or isinstance(value, int) else f"{value:,.1f}" if abs(value) >= 100 else f"{value:.4f}"
+    return f"{value:,.0f}" if abs(value) >= 1000 or isinstance(value, int) else f"{value:,.2f}" if abs(value) >= 10 else f"{value:.4f}"
 
 
 def version_page(version: ModelVersion) -> dict[str, Any]:
@@ -102,7 +102,8 @@ def baseline_curve(curves: Mapping[str, Any], name: str) -> list[Any]:
 
 def _metrics(version: ModelVersion) -> list[dict[str, Any]]:
     rows = []
-    for name in [*version.metrics, *(one for one in version.baseline if one not in version.metrics)]:
+    known = {**version.metrics, **version.baseline}
+    for name in [*(one for one in METRICS if one in known), *sorted(one for one in known if one not in METRICS)]:
         label, is_share, direction = METRICS.get(name, (name.replace("_", " ").capitalize(), False, 0))
         mine, naive = version.metrics.get(name), version.baseline.get(name)
         better = None

@@ -42,6 +42,7 @@ GROUP_WORDS = {
     "account": "Account",
     "risk": "Risk",
 }
+_UNITS = {"share": "0 to 1", "minutes": "minutes", "weeks": "weeks"}  # of the others the label says it
 _FIELD, _WAS = "f_", "was_"
 
 
@@ -155,12 +156,13 @@ def player_subject(player: Player, viewer: Viewer) -> Subject:
 
 def field_groups(subject: Subject, *, first: bool) -> list[dict[str, Any]]:
     """The form's fields by group of features, those that people change first or all others."""
-    groups = []
+    groups, single = [], []
     for group in GROUPS:
         fields = [field_of(one, subject) for one in FEATURES if one.group == group and (one.name in FIRST) == first]
-        if fields:
+        if len(fields) > 1:
             groups.append({"name": GROUP_WORDS[group], "fields": fields})
-    return groups
+        single += fields if len(fields) == 1 else []
+    return [*groups, {"name": "Others", "fields": single}] if single else groups
 
 
 def field_of(feature: Feature, subject: Subject) -> dict[str, Any]:
@@ -169,7 +171,7 @@ def field_of(feature: Feature, subject: Subject) -> dict[str, Any]:
         "name": f"{_FIELD}{feature.name}",
         "was": f"{_WAS}{feature.name}",
         "label": feature.label.capitalize(),
-        "unit": subject.currency if feature.is_money else "" if feature.unit in ("count", "ratio") else feature.unit,
+        "unit": subject.currency if feature.is_money else _UNITS.get(feature.unit, ""),
         "help": feature.definition,
         "value": input_text(value),
         "step": "1" if feature.unit == "count" else "0.01" if feature.unit == "share" else "any",
