@@ -5,7 +5,7 @@ same as innocent, so the answer is the probability that a review has found or wo
 nobody reviews is not in it, and figures count it as a false alarm. Learning from reviewed players alone would be worse: they were picked
 because they looked bad, and everybody else would be scored by what separates bad from worse.
 
-Features are those of `anomaly` and the isolation itself. Logistic regression and gradient boosting compete by average precision in
+Features are those of `anomaly`, log-scaled as there. Logistic regression and gradient boosting compete by average precision in
 five-fold cross-validation; the winner's held-out scores calibrate it (`calibration`). A quarter of the players, by a fixed hash of their
 id, is learned from by nobody: the figures are theirs, at the evaluation cut-off.
 """
@@ -28,7 +28,7 @@ MINIMUM_OUTCOMES = 50
 LOGISTIC, BOOSTED = "logistic regression on reviewed cases", "gradient boosting on reviewed cases"
 _FOLDS = 5
 _HELD_OUT = 4
-_FEWEST_HELD_OUT = 10
+_FEWEST_HELD_OUT = 5
 _BOOSTING: dict[str, Any] = {"objective": "binary", "num_leaves": 7, "min_data_in_leaf": 30, "rounds": 80}
 
 
@@ -79,19 +79,14 @@ class SupervisedModel:
         unusual = self.anomaly.predict(frame)
         if not len(frame):
             return unusual.assign(score=0.0, interval_low=0.0, interval_high=0.0)
-        raw = self.scorer.raw(inputs(self.anomaly, frame))
+        raw = self.scorer.raw(self.anomaly.inputs(frame))
         low, high = self.calibrator.interval(raw)
         return unusual.assign(score=self.calibrator.probability(raw), interval_low=low, interval_high=high)
 
     def explain(self, frame: pd.DataFrame) -> Explanation:
-        """Log-odds before calibration, which keeps their order. The last feature is the isolation."""
-        parts, base = self.scorer.contributions(inputs(self.anomaly, frame))
-        return Explanation((*self.features, "anomaly"), parts, np.full(len(frame), base), "log-odds before calibration")
-
-
-def inputs(anomaly: AnomalyModel, frame: pd.DataFrame) -> np.ndarray:
-    """(rows, features + 1): the compressed features, unknown ones at the median, and the share of players who are less isolated."""
-    return np.column_stack([anomaly.inputs(frame), anomaly.predict(frame)["anomaly"].to_numpy()])
+        """Log-odds before calibration, which keeps their order."""
+        parts, base = self.scorer.contributions(self.anomaly.inputs(frame))
+        return Explanation(self.features, parts, np.full(len(frame), base), "log-odds before calibration")
 
 
 def train_supervised(history: History, outcomes: pd.Series, *, seed: int) -> Trained:
@@ -114,7 +109,7 @@ def train_supervised(history: History, outcomes: pd.Series, *, seed: int) -> Tra
     frame = last.features[~held_out(last.features.index)]
     truth = labels(frame, outcomes)
     anomaly = fit_anomaly(frame, seed=seed)
-    columns = inputs(anomaly, frame)
+    columns = anomaly.inputs(frame)
     folds = np.random.default_rng(seed).permutation(len(frame)) % _FOLDS
     raw = {name: _cross_validated(name, columns, truth, folds, seed) for name in (LOGISTIC, BOOSTED)}
     precision = {name: metrics.average_precision(truth, scores) for name, scores in raw.items()}

@@ -11,6 +11,8 @@ _SETTINGS: dict[str, Any] = {
     "lambda_l2": 1.0,
     "feature_fraction": 0.7,
     "max_bin": 127,
+    # features are dropped at binning otherwise, by a limit that a single fit may lower
+    "feature_pre_filter": False,
     "verbosity": -1,
     # one thread and fixed order: the same data and seed give the same trees on any machine with the same library
     "num_threads": 1,

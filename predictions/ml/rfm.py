@@ -70,7 +70,8 @@ def values(frame: pd.DataFrame) -> np.ndarray:
     if np.isnan(recency).any():
         raise ValueError("days_since_last_activity and tenure_days are both unknown for some players")
     deposits = frame[["deposit_count_total", "deposits_total"]].fillna(0.0).to_numpy(float)
-    return np.maximum(np.column_stack([recency, deposits]), 0.0)
+    answer: np.ndarray = np.maximum(np.column_stack([recency, deposits]), 0.0)
+    return answer
 
 
 @dataclass(frozen=True)

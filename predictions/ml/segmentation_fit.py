@@ -101,7 +101,7 @@ def choose(points: np.ndarray, *, seed: int, candidates: Sequence[int] = CANDIDA
         again = resampled(points, centres[number], resamples=_TRIALS, seed=seed)
         stabilities[number] = float(np.mean([(_labels(points, other) == labels).mean() for other in again]))
     number = _choice(silhouettes, stabilities)
-    tried = [
+    tried: list[Mapping[str, Any]] = [
         {
             "algorithm": f"k-means, {candidate} clusters",
             "chosen": candidate == number,

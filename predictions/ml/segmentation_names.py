@@ -79,7 +79,7 @@ def characteristics(
             value_cluster = nearest(scaler.points(cutoff.features), centres)
             break
     centre_values = scaler.values(centres)
-    answer = []
+    answer: list[Mapping[str, Any]] = []
     for number, name in enumerate(names(len(centres))):
         inside = cluster == number
         answer.append(

@@ -65,7 +65,7 @@ def test_growth__with_a_short_history__says_how_far_it_was_measured(trained):
     assert extension["validated"] is False
     assert "The days from 180 to 365 follow the fitted course of deposits and were not measured" in extension["reason"]
     verdict = next(verdict for verdict in trained.record.gate if verdict.name == "days measured")
-    assert (verdict.value, verdict.limit) == (180, 180)
+    assert (verdict.value, verdict.limit) == (180, 90)
 
 
 def test_growth__with_a_year_behind_the_first_cutoffs__is_measured_in_full(whole):
@@ -89,10 +89,11 @@ def test_known__without_cutoffs_90_days_apart__is_none(whole):
     assert ltv_growth.known([past.cutoff(day) for day in (240, 270, 300)]) is None
 
 
-def test_train__when_nothing_beyond_90_days_is_known__fails_its_gate_with_the_reason(whole):
+def test_train__when_nothing_beyond_90_days_is_known__says_so(whole):
     record = ltv.train(whole.until(KNOWN).history(count=3), seed=5).record
     verdict = next(verdict for verdict in record.gate if verdict.name == "days measured")
-    assert not verdict.passed
+    assert verdict.value == 90
+    assert record.curves["extension"]["validated"] is False
     assert "by BG/NBD alone and were not measured" in verdict.reason
     assert record.parameters["margin"] == pytest.approx(MARGIN, rel=0.1)
 
