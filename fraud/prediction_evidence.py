@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from django.db import connection
@@ -101,10 +100,10 @@ def outcomes() -> Any:
     counts; inconclusive ones say nothing."""
     import pandas as pd
 
-    closed: dict[int, tuple[datetime, int]] = {}
+    closed: dict[int, int] = {}
     reviews = ReviewFlag.objects.filter(status__in=list(_OUTCOME), closed_at__isnull=False).order_by("closed_at", "id")
-    for player, status, closed_at in reviews.values_list("player_id", "status", "closed_at"):
-        closed[player] = (closed_at, _OUTCOME[ReviewFlag.Status(status)])
+    for player, status in reviews.values_list("player_id", "status"):
+        closed[player] = _OUTCOME[ReviewFlag.Status(status)]
     players = sorted(closed)
     index = pd.Index(players, dtype="int64", name="player_id")
-    return pd.Series([closed[player][1] for player in players], index=index, dtype="int64")
+    return pd.Series([closed[player] for player in players], index=index, dtype="int64")

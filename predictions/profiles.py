@@ -16,7 +16,7 @@ from players.models import Player
 from predictions import features, publishing, registry, scoring, selectors, wording
 from predictions.assess import Known, assess
 from predictions.dependent import with_consequences
-from predictions.ml import explain
+from predictions.ml import explain, profile_schema
 from predictions.ml.features import BY_NAME, FEATURE_NAMES
 from predictions.ml.kinds import Explanation, Model
 from predictions.models import Kind, ModelVersion
@@ -181,16 +181,13 @@ def _bank_profile(profile: Mapping[str, Any]) -> ProfileScore:
         version, model = registry.load_champion(Kind.PROFILE)
     except registry.NoModel as error:
         raise Unavailable(Kind.PROFILE, error.reason) from error
-    answer, reasons = features_of_bank(model, profile)
-    return ProfileScore(Kind.PROFILE, answer, reasons, [], version.pk, version.is_synthetic)
-
-
-def features_of_bank(model: Any, profile: Mapping[str, Any]) -> tuple[dict[str, Any], list[Reason]]:
+    described: Any = model
     try:
-        found = model.predict_profile(profile)
-    except ValueError as error:
-        raise InvalidProfile(getattr(error, "errors", None) or {"profile": str(error)}) from error
-    return dict(found), []
+        found = dict(described.predict_profile(profile))
+    except profile_schema.InvalidProfile as error:
+        raise InvalidProfile(error.errors) from error
+    reasons = [Reason(**driver) for driver in found.pop("drivers")]
+    return ProfileScore(Kind.PROFILE, found, reasons, found.pop("missing"), version.pk, version.is_synthetic)
 
 
 def _read_profile(profile: Mapping[str, Any]) -> tuple[str, dict[str, float | None]]:
@@ -292,7 +289,7 @@ def _what_if_nobody(changes: Mapping[str, Any], as_of: datetime, chosen: scoring
     chosen = scoring.Champions(versions, withheld)
     frame = _described(values, currency, as_of)
     after = _scored(frame, None, as_of, chosen)
-    moved = {name: (None, value) for name, value in values.items() if value is not None}
+    moved: dict[str, tuple[float | None, float | None]] = {name: (None, value) for name, value in values.items() if value is not None}
     return WhatIf(None, after, {}, _reasons(frame, after, chosen), moved)
 
 

@@ -153,10 +153,10 @@ def _add_points(kind: str, run: ScoringRun) -> int:
                 WHERE p.player_id = s.player_id AND p.kind = %(kind)s AND p.as_of <= %(as_of)s ORDER BY p.as_of DESC LIMIT 1
             ) last ON true
             WHERE s.run_id = %(run)s
-                AND (last.as_of IS NULL OR last.as_of <= %(as_of)s - %(after)s OR abs(s.{leading} - last.value) > {limit})
+                AND (last.as_of IS NULL OR last.as_of <= %(due)s OR abs(s.{leading} - last.value) > {limit})
             ON CONFLICT DO NOTHING
             """,
-            {"kind": kind, "as_of": run.as_of, "run": run.pk, "after": POINT_AFTER, "change": POINT_CHANGE},
+            {"kind": kind, "as_of": run.as_of, "run": run.pk, "due": run.as_of - POINT_AFTER, "change": POINT_CHANGE},
         )
         return int(cursor.rowcount)
 

@@ -82,7 +82,7 @@ class Scored:
 @dataclass(frozen=True)
 class ProfileScore:
     """Answer for a described profile. `answer`: churn: probability, lower, upper; ltv: the columns of the value score;
-    profile: value, low, high, confidence. `missing`: names of features that were not given and count as unknown."""
+    profile: value, low, high, confidence, level, base, outside. `missing`: names of features that were not given and count as unknown."""
 
     kind: str
     answer: dict[str, Any]

@@ -46,9 +46,17 @@ def _figure(value: float, unit: str) -> str:
 
 
 def medians(reference: Mapping[str, Any]) -> dict[str, float]:
-    """Medians from the bins that a version keeps for drift (`predictions.ml.drift`); {} when it keeps none."""
+    """Feature to its median at training, to the nearest edge of the bins that a version keeps for drift (`predictions.ml.drift`)."""
     found = {}
-    for name, bins in reference.items():
-        if isinstance(bins, Mapping) and isinstance(bins.get("median"), (int, float)):
-            found[name] = float(bins["median"])
+    for name, bins in reference.get("features", {}).items():
+        edges, counts = bins["edges"], bins["counts"]
+        below, half = 0, sum(counts) / 2
+        for edge, count in zip(edges, counts, strict=False):  # the last bin has no upper edge
+            below += count
+            if below >= half:
+                found[name] = float(edge)
+                break
+        else:
+            if edges:
+                found[name] = float(edges[-1])
     return found
