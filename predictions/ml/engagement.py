@@ -129,7 +129,10 @@ def train(
     learner = fit_logistic(parts.both.values, parts.both.outcomes, seed)
     core = ProbabilityModel(learner.name, names, learner, calibration.fit(raws[:, 0], rows.outcomes))
     weeks, habit = decay.habits(parts.both.values, names)
-    fitted = decay.fit(weeks, habit, parts.both.outcomes)
+    # whoever has been away for longer than the window says nothing about how fast activity fades in it
+    inside = weeks < decay.MOST_WEEKS
+    seen = weeks[inside], habit[inside], parts.both.outcomes[inside]
+    fitted = decay.fit(*seen)
     bare = EngagementModel(core, members, np.zeros(len(PARTS)), np.full(len(PARTS), 1 / len(PARTS)), fitted)
     model = _with_floors(bare, parts.both, seed)
     found = record(
@@ -143,7 +146,7 @@ def train(
         minimum_players=minimum_players,
         seed=seed,
     )
-    curves = {**found.curves, "decay": decay.curve(fitted, weeks, habit, parts.both.outcomes)}
+    curves = {**found.curves, "decay": decay.curve(fitted, *seen)}
     return Trained(model, replace(found, curves=curves))
 
 
