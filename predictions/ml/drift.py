@@ -106,7 +106,8 @@ def _edges(known: np.ndarray, bins: int) -> np.ndarray:
         return np.zeros(0)
     inner: np.ndarray = np.unique(np.quantile(known, np.arange(1, bins) / bins, method="higher"))
     # an edge at the smallest value would leave the bin below it empty
-    return inner[inner > known.min()]
+    above: np.ndarray = inner[inner > known.min()]
+    return above
 
 
 def _counts(values: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, int]:
