@@ -158,11 +158,11 @@ class Customers:
     def merged(cls, x: Floats, t_x: Floats, T: Floats, weights: Floats) -> "Customers":
         """Merge equal (x, t_x, T)."""
         level_of, levels = pd.factorize(x)
-        level_weights = np.bincount(level_of, weights, minlength=len(levels))
+        level_weights = np.bincount(level_of, weights, minlength=len(levels)).astype(np.float64)
         again = x > 0
         single_T, single_weights = _merge(weights[~again], T[~again])
-        *rows, row_weights = _merge(weights[again], x[again], t_x[again], T[again])
-        return cls(*rows, row_weights, single_T, single_weights, np.asarray(levels, dtype=np.float64), level_weights)
+        several, last, whole, counts = _merge(weights[again], x[again], t_x[again], T[again])
+        return cls(several, last, whole, counts, single_T, single_weights, np.asarray(levels, dtype=np.float64), level_weights)
 
     def log_likelihood(self, theta: Floats) -> tuple[float, Floats]:
         """Log-likelihood and its gradient in `theta`, the logarithms of r, alpha, a, b."""
@@ -259,13 +259,15 @@ def _merge(weights: Floats, *columns: Floats) -> tuple[Floats, ...]:
     probe = times[:: max(1, times.size // 1000)]
     if times.size > 10_000 and np.unique(probe).size > probe.size / 2:
         return *columns, weights
-    key, levels = pd.factorize(times)
-    for column in columns[:-1]:
+    key = np.zeros(times.size, dtype=np.int64)
+    for column in columns:
         codes, values = pd.factorize(column)
-        key, levels = pd.factorize(key.astype(np.int64) * len(values) + codes)
-    first = np.full(len(levels), -1, dtype=np.int64)
+        # numbered anew after each column, so that the product cannot overflow
+        key = pd.Series(key * len(values) + codes).factorize()[0].astype(np.int64)
+    counts = np.asarray(np.bincount(key, weights), dtype=np.float64)
+    first = np.zeros(counts.size, dtype=np.int64)
     first[key[::-1]] = np.arange(times.size - 1, -1, -1)
-    return *(column[first] for column in columns), np.bincount(key, weights, minlength=len(levels))
+    return *(column[first] for column in columns), counts
 
 
 def _geometric(leaving: Floats, rng: np.random.Generator) -> Floats:

@@ -167,8 +167,8 @@ def test_expected_purchases__simulated_truth__unbiased():
 
 def test_probability_alive__simulated_truth__as_often_as_said():
     rng = np.random.default_rng(10)
-    T = np.full(200_000, 30.0)
-    x, t_x, future = LAW.generate(T, rng, horizon=1e6)  # in a million weeks whoever is alive buys again
+    T = np.full(100_000, 30.0)
+    x, t_x, future = LAW.generate(T, rng, horizon=1e5)  # in 100,000 weeks whoever is alive buys again
     alive = LAW.probability_alive(x, t_x, T)
     for low in (0.0, 0.2, 0.4, 0.6, 0.8):
         band = (x > 0) & (alive >= low) & (alive < low + 0.2)
