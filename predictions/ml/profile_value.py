@@ -5,8 +5,8 @@ nothing about real customers until it is trained on them. A described player of 
 deposits into what `predictions.ml.clv` reads, so that the operator's own purchase model values them.
 
 The interval is conformal (Romano, Patterson and Candes, "Conformalized quantile regression", 2019): boosted 10 and 90 % quantiles, each
-moved by as much, in units of the distance between them, as customers kept apart need for a tenth of them to lie beyond. The confidence is the
-share of further customers kept apart whose value did lie inside, among those of a similar predicted value, as completely described.
+moved by as much, in units of the distance between them, as customers kept apart need for a tenth of them to lie beyond. The confidence
+is the share of further customers kept apart whose value did lie inside, among those of a similar predicted value, as completely described.
 """
 
 import math
@@ -77,8 +77,8 @@ class ProfileModel:
         """Value of one described customer (see `profile_schema.read`, which raises InvalidProfile naming each wrong field).
 
         value; low, high: the interval of `level`; confidence: its measured coverage; base and drivers: value = base + the contributions
-        of all drivers, largest first, each {"feature", "label", "unit", "value", "contribution", "words"}; missing: features that are unknown;
-        outside: those beyond what was learned from, for which the coverage was not measured.
+        of all drivers, largest first, each {"feature", "label", "unit", "value", "contribution", "words"}; missing: features that are
+        unknown; outside: those beyond what was learned from, for which the coverage was not measured.
         """
         frame = pd.DataFrame(features(read(profile, as_of)), columns=list(FEATURES))
         row = frame.to_numpy()[0]
@@ -217,7 +217,7 @@ def _record(
             {"algorithm": model.algorithm, "chosen": True, "metrics": {"mae": _mae(bank.value[tune], model, frame.iloc[tune])}},
         ],
         curves={"deciles": metrics.decile_table(actual, answer["value"].to_numpy())},
-        importance=explain.importance(model.explain(frame.iloc[held[:2000]])),
+        importance=explain.importance(model.explain(frame.iloc[held[:500]])),
         parameters={
             "bank": {"customers": CUSTOMERS, "seed_of": "the training", "months": profile_bank.MONTHS},
             "trees": _TREES,
