@@ -1,6 +1,6 @@
 """Pages of predictions over 1,000,000 players: p50, p95 and p99 of a request, the database's part of it, and the ratio to a floor.
 
-    ./loyalty bench predictions_api [--players 1000000] [--requests 200]
+    ./loyalty bench predictions_api [--players 1000000] [--requests 200] [--keep]
 
 Requests run through the whole application in this process (key, throttle, permissions, JSON), without a web server. The database's part is
 the time inside execute, all statements of the request together: key, run, model, thresholds, page, rows. The floor is what the page
@@ -154,6 +154,15 @@ def fill(players: int) -> Any:
     return run
 
 
+def kept() -> Any:
+    from django.core.cache import cache
+
+    from predictions.models import ScoringRun
+
+    cache.clear()
+    return ScoringRun.objects.filter(is_current=True).first()
+
+
 def deep_cursors(run: Any, players: int, count: int) -> dict[str, list[str]]:
     """Cursors at `count` places around the middle (or nine tenths) of the order, as a walk from page to page would have them."""
     from predictions.api import paging
@@ -224,6 +233,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--players", type=int, default=1_000_000)
     parser.add_argument("--requests", type=int, default=200)
+    parser.add_argument("--keep", action="store_true", help="use the rows that an earlier run of this benchmark left")
     arguments = parser.parse_args()
     django.setup()
     from django.test import Client
@@ -233,7 +243,7 @@ def main() -> None:
     from loyalty_site.common.models import ApiClient
 
     started = time.perf_counter()
-    run = fill(arguments.players)
+    run = (arguments.keep and kept()) or fill(arguments.players)
     print(f"filled {arguments.players:,} players x 5 kinds in {time.perf_counter() - started:.0f} s", file=sys.stderr)
     now = utc_now()
     client = ApiClient.objects.create(name=f"benchmark {now.timestamp()}", created_at=now)

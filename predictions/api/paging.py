@@ -6,6 +6,7 @@ last key, the run and the filters it belongs to, and is signed: it cannot be mix
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -110,15 +111,12 @@ def rows_of(rows: QuerySet[Any], keys: list[int]) -> list[Any]:
     return [by_player[key] for key in keys if key in by_player]
 
 
-def remembered(run: ScoringRun, wanted: dict[str, Any]) -> dict[str, Any]:
-    """Answers about a run, which never changes: name -> value. `wanted`: name -> function that computes it when nobody has yet."""
-    prefix = f"predictions:{run.pk}:{run.published_at.timestamp() if run.published_at else 0}:"
-    keys = {name: prefix + hashlib.sha256(name.encode()).hexdigest()[:32] for name in wanted}
-    known = cache.get_many(keys.values())
-    answers = {}
-    for name, key in keys.items():
-        if key not in known:
-            known[key] = wanted[name]()
-            cache.set(key, known[key], _REMEMBERED)
-        answers[name] = known[key]
-    return answers
+def remembered(run: ScoringRun, name: str, compute: Callable[[], Any]) -> Any:
+    """An answer about a run, which never changes; computed when nobody has yet. Plain JSON, not None."""
+    digest = hashlib.sha256(f"{run.pk}:{run.published_at}:{name}".encode()).hexdigest()
+    key = f"predictions:{digest[:40]}"
+    known = cache.get(key)
+    if known is None:
+        known = compute()
+        cache.set(key, known, _REMEMBERED)
+    return known

@@ -1,6 +1,7 @@
 """From a request to an answer: the run, its page, its sums, one player. No model is loaded but to explain a player nobody explained yet."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -60,8 +61,9 @@ def page_of(prediction: Prediction, values: Mapping[str, Any], at: datetime) -> 
         return _withheld(prediction, run, reason or selectors.NEVER_SCORED, values, currency, at)
     context = Context(run, version_of(prediction.kind, run), limits(), values, currency, at)
     everybody = selectors.scores(prediction.kind, run)
+    context = _summed(prediction, everybody, context)
     where = prediction.where(context)
-    context, total = _summed(prediction, everybody, where, mark, context)
+    total = _counted(everybody, where, mark, context)
     sort, size = prediction.sorts[values["sort_by"]], values["page_size"]
     if position is None:
         keys = paging.keys_from(everybody.filter(where), sort, offset, size + 1)
@@ -88,17 +90,17 @@ def page_of(prediction: Prediction, values: Mapping[str, Any], at: datetime) -> 
     )
 
 
-def _summed(prediction: Prediction, rows: QuerySet[Any], where: Q, mark: str, context: Context) -> tuple[Context, int]:
-    """The context with the sums of the run, and how many rows the filters leave. Both are computed once per run."""
-    sums = f"{prediction.kind}:sums:{context.limits}:{prediction.bound(context) if prediction.threshold else ''}"
-    count = f"{prediction.kind}:count:{mark}:{context.limits}"
-    wanted: dict[str, Any] = {sums: lambda: prediction.totals(rows, context)}
-    if where:
-        wanted[count] = lambda: rows.filter(where).count()
-    known = paging.remembered(context.run, wanted)
-    totals = known[sums]
-    summed = Context(context.run, context.version, context.limits, context.values, context.base_currency, context.at, totals)
-    return summed, known.get(count, totals["users"])
+def _summed(prediction: Prediction, rows: QuerySet[Any], context: Context) -> Context:
+    """The context with the sums of the run, which are computed once per run."""
+    name = f"{prediction.kind}:sums:{context.limits}:{prediction.bound(context) if prediction.threshold else ''}"
+    return replace(context, totals=paging.remembered(context.run, name, lambda: prediction.totals(rows, context)))
+
+
+def _counted(rows: QuerySet[Any], where: Q, mark: str, context: Context) -> int:
+    """How many rows the filters leave, counted once per run."""
+    if not where:
+        return int(context.totals["users"])
+    return int(paging.remembered(context.run, f"count:{mark}:{context.limits}", lambda: rows.filter(where).count()))
 
 
 def _filters(prediction: Prediction, context: Context) -> dict[str, Any]:
@@ -144,7 +146,7 @@ def one_player(prediction: Prediction, external_id: str, values: Mapping[str, An
         )
         raise Problem(404, "not-scored", "The player has no score", f"{detail} The next nightly run tries again.")
     context = Context(run, version_of(prediction.kind, run), limits(), values, currency, at)
-    context, _ = _summed(prediction, everybody, Q(), "", context)
+    context = _summed(prediction, everybody, context)
     results = prediction.results(rows, context)
     extras, notices = _explained(prediction, rows[0], results[0], context) if context.details else ({}, [])
     return envelope(

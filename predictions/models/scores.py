@@ -34,8 +34,9 @@ class ChurnScore(Score):
     class Meta(Score.Meta):
         indexes = [
             models.Index(fields=["run", "-probability", "player"], name="churnscore_by_probability"),
-            models.Index(fields=["run", "-priority", "player"], name="churnscore_by_priority"),
-            models.Index(fields=["run", "-value", "player"], name="churnscore_by_value"),
+            # with the probability, so that a page of one risk level skips the others without reading their rows
+            models.Index(fields=["run", "-priority", "player"], include=["probability"], name="churnscore_by_priority"),
+            models.Index(fields=["run", "-value", "player"], include=["probability"], name="churnscore_by_value"),
         ]
 
     def __str__(self) -> str:

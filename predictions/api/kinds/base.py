@@ -85,7 +85,7 @@ class Prediction:
 
 
 def reason_in_json(reason: services.Reason) -> dict[str, Any]:
-    return {**asdict(reason), "contribution": round(reason.contribution, PROBABILITY_PLACES)}
+    return {**vars(reason), "contribution": round(reason.contribution, PROBABILITY_PLACES)}
 
 
 def probability(value: float) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import Avg, Count, F, FloatField, Q, QuerySet, Sum
+from django.db.models import Avg, Count, F, FloatField, Max, Q, QuerySet, Sum
 from django.db.models.functions import Cast, Greatest
 
 from predictions.api import query, shapes
@@ -37,9 +37,9 @@ class Churn(Prediction):
             return Q()
         start, end = advice.risk_bounds(level, context.limits)
         found = in_bounds("probability", (start, end))
-        # priority lies between the probability and 1.5 times it: lets the order by priority begin where the level does
-        if end is not None and context.values["sort_by"] == "priority_score":
-            found &= Q(priority__lt=end * advice.VIP_MULTIPLIER)
+        # lets the order by priority begin where the level does, instead of skipping all that stands above it
+        if context.values["sort_by"] == "priority_score" and (highest := context.totals["highest_priority"][level]) is not None:
+            found &= Q(priority__lte=highest)
         return found
 
     def totals(self, rows: QuerySet[Any], context: Context) -> dict[str, Any]:
@@ -53,6 +53,10 @@ class Churn(Prediction):
         }
         sums: dict[str, Any] = {
             level: Count("pk", filter=in_bounds("probability", advice.risk_bounds(level, limits))) for level in advice.RISK_LEVELS
+        }
+        sums |= {
+            f"{level}_priority": Max("priority", filter=in_bounds("probability", advice.risk_bounds(level, limits)))
+            for level in advice.RISK_LEVELS
         }
         sums |= {f"{name}_users": Count("pk", filter=condition) for name, condition in where.items()}
         sums |= {f"{name}_loss": Sum(loss, filter=condition, default=0.0) for name, condition in where.items()}
@@ -69,6 +73,7 @@ class Churn(Prediction):
             "expected": 0.0,
             "churning": 0,
             "risk": dict.fromkeys(advice.RISK_LEVELS, 0),
+            "highest_priority": dict.fromkeys(advice.RISK_LEVELS),
             "money": {},
             "groups": {},
         }
@@ -78,6 +83,8 @@ class Churn(Prediction):
             totals["churning"] += row["churning"]
             for level in advice.RISK_LEVELS:
                 totals["risk"][level] += row[level]
+                known = [one for one in (totals["highest_priority"][level], row[f"{level}_priority"]) if one is not None]
+                totals["highest_priority"][level] = max(known, default=None)
             totals["money"][row["currency"]] = {"user_value": amount(row["worth"]), "expected_loss": amount(row["loss"])}
             totals["groups"][row["currency"]] = {name: [row[f"{name}_users"], row[f"{name}_loss"]] for name in _GROUPS}
         return totals
