@@ -111,7 +111,7 @@ def fit(frame: pd.DataFrame, value: np.ndarray, features: tuple[str, ...], *, se
     return Boosted(
         features,
         scale,
-        nonzero=binned.fit((value != 0).astype(float), objective="binary", rounds=80),
+        nonzero=binned.fit((value != 0).astype(float), objective="binary", rounds=50),
         mean=binned.fit(ratio, weights=np.sqrt(own), objective="regression"),
         quantiles=tuple(binned.fit(ratio, objective="quantile", alpha=share) for share in QUANTILES),
     )

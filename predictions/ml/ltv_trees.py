@@ -6,11 +6,11 @@ import numpy as np
 
 _SETTINGS: dict[str, Any] = {
     "num_leaves": 15,
-    "learning_rate": 0.06,
+    "learning_rate": 0.08,
     "min_data_in_leaf": 60,
     "lambda_l2": 1.0,
     "feature_fraction": 0.7,
-    "max_bin": 127,
+    "max_bin": 63,
     # features are dropped at binning otherwise, by a limit that a single fit may lower
     "feature_pre_filter": False,
     "verbosity": -1,
@@ -19,7 +19,7 @@ _SETTINGS: dict[str, Any] = {
     "deterministic": True,
     "force_row_wise": True,
 }
-_ROUNDS = 120
+_ROUNDS = 80
 
 
 class Trees:
