@@ -198,7 +198,7 @@ def segments(run: ScoringRun, page: Head) -> dict[str, Any]:
                 "width": f"{100 * players / largest if largest else 0:.1f}",
                 "url": f"{list_url(Kind.SEGMENTATION)}?{urlencode({'rfm': name})}",
             }
-            for name, players in summary.get("segments", {}).items()
+            for name, players in sorted(summary.get("segments", {}).items(), key=lambda one: (-one[1], one[0]))
         ],
         "version": page.version,
     }

@@ -174,7 +174,7 @@ def field_of(feature: Feature, subject: Subject) -> dict[str, Any]:
         "unit": subject.currency if feature.is_money else _UNITS.get(feature.unit, ""),
         "help": feature.definition,
         "value": input_text(value),
-        "step": "1" if feature.unit == "count" else "0.01" if feature.unit == "share" else "any",
+        "step": "1" if feature.unit == "count" else "any",
         "max": "1" if feature.unit == "share" else "",
         "min": "" if feature.name.startswith("ngr_") else "0",
     }
