@@ -29,6 +29,7 @@ LOGISTIC, BOOSTED = "logistic regression on reviewed cases", "gradient boosting 
 _FOLDS = 5
 _HELD_OUT = 4
 _FEWEST_HELD_OUT = 5
+_GATE = "Average precision on held-out players, against isolation alone."
 _BOOSTING: dict[str, Any] = {"objective": "binary", "num_leaves": 7, "min_data_in_leaf": 30, "rounds": 80}
 
 
@@ -199,13 +200,5 @@ def _record(
             "not_reviewed": "counts as not fraud",
             "seed": seed,
         },
-        gate=[
-            Verdict(
-                "pr_auc",
-                figures["pr_auc"] > baseline["pr_auc"],
-                figures["pr_auc"],
-                baseline["pr_auc"],
-                "Average precision on held-out players, against isolation alone.",
-            )
-        ],
+        gate=[Verdict("pr_auc", figures["pr_auc"] > baseline["pr_auc"], figures["pr_auc"], baseline["pr_auc"], _GATE)],
     )

@@ -32,26 +32,11 @@ def record(
         "silhouette": _silhouette(points, answer["cluster"].to_numpy(), seed),
         "stability": float(answer["stability"].mean()),
     }
-    # what a division without structure reaches: quarters of the players by monetary value alone
-    thirds = pd.Series(points[:, 2]).rank(pct=True, method="first").to_numpy()
-    slices = np.minimum((thirds * len(model.centres)).astype(int), len(model.centres) - 1)
+    # what a division without structure reaches: equal parts of the players by monetary value alone
+    ranks = pd.Series(points[:, 2]).rank(pct=True, method="first").to_numpy()
+    slices = np.minimum((ranks * len(model.centres)).astype(int), len(model.centres) - 1)
     baseline = {"silhouette": _silhouette(points, slices, seed)}
-    gate = [
-        Verdict(
-            "stability",
-            metrics["stability"] >= STABLE,
-            metrics["stability"],
-            STABLE,
-            "Share of resampled clusterings that put a player of the evaluation cut-off into the same cluster.",
-        ),
-        Verdict(
-            "silhouette",
-            metrics["silhouette"] > baseline["silhouette"],
-            metrics["silhouette"],
-            baseline["silhouette"],
-            "Better separated than equal slices by deposits.",
-        ),
-    ]
+    gate = _gate(metrics, baseline)
     curves: dict[str, Any] = {
         "characteristics": list(model.characteristics),
         "transitions": [[float(share) for share in row] for row in model.transitions],
@@ -82,20 +67,40 @@ def record(
         candidates=list(tried),
         curves=curves,
         importance=_importance(points, answer["cluster"].to_numpy()),
-        parameters={
-            "clusters": len(model.centres),
-            "resamples": len(model.resamples),
-            "pseudo_count": 1,
-            "transition_pairs": pairs,
-            "quintiles": {
-                "recency": list(model.quintiles.recency),
-                "frequency": list(model.quintiles.frequency),
-                "monetary": list(model.quintiles.monetary),
-            },
-            "seed": seed,
-        },
+        parameters=_parameters(model, pairs, seed),
         gate=gate,
     )
+
+
+def _gate(metrics: Mapping[str, float], baseline: Mapping[str, float]) -> list[Verdict]:
+    return [
+        Verdict(
+            "stability",
+            metrics["stability"] >= STABLE,
+            metrics["stability"],
+            STABLE,
+            "Share of resampled clusterings that put a player of the evaluation cut-off into the same cluster.",
+        ),
+        Verdict(
+            "silhouette",
+            metrics["silhouette"] > baseline["silhouette"],
+            metrics["silhouette"],
+            baseline["silhouette"],
+            "Better separated than equal slices by deposits.",
+        ),
+    ]
+
+
+def _parameters(model: "SegmentationModel", pairs: int, seed: int) -> dict[str, Any]:
+    quintiles = model.quintiles
+    return {
+        "clusters": len(model.centres),
+        "resamples": len(model.resamples),
+        "pseudo_count": 1,
+        "transition_pairs": pairs,
+        "quintiles": {name: list(getattr(quintiles, name)) for name in ("recency", "frequency", "monetary")},
+        "seed": seed,
+    }
 
 
 def _silhouette(points: np.ndarray, labels: np.ndarray, seed: int) -> float:
