@@ -6,7 +6,7 @@ measures both again, on the evaluation cut-off of the newer of the two, which ne
 Each kind has one loss a player (lower is better), so that the difference has a standard error: players who are hard for both models cancel.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,18 +25,22 @@ _HELD_OUT_OF = 5
 _PANEL_OF = 10
 _LEAST_OUTCOMES = 10
 _SILHOUETTE_PLAYERS = 3000
+_BANK_CUSTOMERS = 12_000
+_EVEN = 0.01
 
 VERDICT = "not worse than the version in use"
 
 
 @dataclass(frozen=True)
 class Losses:
-    """What a model loses on each player of a cut-off, in the same order for every model. `most` is the largest mean difference that may
-    count as chance, in the unit of the loss; None: a hundredth of what the version in use loses."""
+    """What a model loses on each player of a cut-off, in the same order for every model.
+
+    `allowed`: the mean difference that may count as chance, in the unit of the loss, where the losses are not independent of each other.
+    """
 
     name: str
     values: np.ndarray
-    most: float | None = None
+    allowed: float | None = None
 
     @property
     def mean(self) -> float:
@@ -48,12 +52,23 @@ def compare(kind: str, challenger: Model, champion: Model, cutoff: Cutoff, *, se
     return judge(losses(kind, challenger, cutoff, seed=seed), losses(kind, champion, cutoff, seed=seed))
 
 
+def compare_profiles(challenger: Model, champion: Model, *, seeds: Collection[int]) -> Verdict:
+    """The same for the kind that learns from a simulated bank: on customers of a bank of another seed than the `seeds` of both."""
+    from predictions.ml import profile_bank
+    from predictions.ml.profile_schema import FEATURES, features
+
+    bank = profile_bank.simulate(_BANK_CUSTOMERS, max(seeds) + 1)
+    frame = pd.DataFrame(features(bank.people), columns=list(FEATURES))
+    found = [np.abs(model.predict(frame)["value"].to_numpy() - bank.expected) for model in (challenger, champion)]
+    first, second = (Losses("Mean distance from the true expectation", values) for values in found)
+    return judge(first, second)
+
+
 def judge(challenger: Losses, champion: Losses) -> Verdict:
-    """The mean loss may be higher by what chance explains (one-sided 95 % of the paired differences), and by no more than `most`."""
+    """The mean loss may be higher by what chance explains (one-sided 95 % of the paired differences), and by a hundredth at most."""
     difference = challenger.values - champion.values
     error = float(difference.std(ddof=1) / np.sqrt(len(difference))) if len(difference) > 1 else 0.0
-    most = champion.most if champion.most is not None else _SMALL * abs(champion.mean)
-    allowed = min(_Z * error, most)
+    allowed = champion.allowed if champion.allowed is not None else min(_Z * error, _SMALL * abs(champion.mean))
     reason = (
         f"{challenger.name} {challenger.mean:.5f} against {champion.mean:.5f} of the version in use on the same {len(difference):,} "
         f"players; lower is better, and {allowed:.5f} more may be chance."
@@ -150,7 +165,9 @@ def _fraud(model: Model, cutoff: Cutoff, _seed: int) -> Losses:
         return Losses("Share of false alarms ranked above a confirmed case", np.array(ranked))
     score = np.sort(_fraud_score(model, cutoff.features).to_numpy())
     even = (np.arange(len(score)) + 0.5) / len(score)
-    return Losses("Distance of the scores from the shares that they claim (no outcomes of reviews yet)", np.abs(score - even), most=0.01)
+    return Losses(
+        "Distance of the scores from the shares that they claim (no outcomes of reviews yet)", np.abs(score - even), allowed=_EVEN
+    )
 
 
 def _fraud_score(model: Model, frame: pd.DataFrame) -> pd.Series:

@@ -152,7 +152,7 @@ def _beside(version: ModelVersion, challenger: Any, champion: ModelVersion, newe
         # it scores nobody as it is, so whatever passes the other checks is better
         return Verdict(measure.VERDICT, True, 0.0, 0.0, f"{champion} cannot be opened and is in nobody's way. {error.problem}")
     if version.kind in gate.WITHOUT_HISTORY:
-        return measure.compare_profiles(challenger, model)
+        return measure.compare_profiles(challenger, model, seeds=(version.seed, champion.seed))
     panel = all(PANEL in one.parameters for one in (version, champion))
     cutoff = measure.evaluation_cutoff(newest, version.horizon_days, seed=version.seed, panel_only=panel)
     return measure.compare(version.kind, challenger, model, cutoff, seed=version.seed)

@@ -104,6 +104,17 @@ def attempt(kind: str, *, as_of: datetime, seed: int = 0, requested_by: User | N
     return Outcome(version, words, version.rows)
 
 
+def is_up_to_date(kind: str) -> bool:
+    """Whether another training would bring the same: the simulated customers do not change, and the version in use can be opened."""
+    if kind not in gate.WITHOUT_HISTORY:
+        return False
+    try:
+        registry.load_champion(kind)
+    except registry.NoModel:
+        return False
+    return True
+
+
 def train(kind: str, *, as_of: datetime, seed: int = 0, requested_by: User | None = None, is_synthetic: bool = False) -> ModelVersion:
     """Train a version as of `as_of` and save it as a candidate, or as refused when it does not pass its gate.
 
@@ -172,10 +183,14 @@ def _learn(kind: str, recipe: Recipe, history: Any, seed: int) -> Any:
     if kind == Kind.FRAUD:
         from predictions import measure
         from predictions.ml import anomaly
+        from predictions.ml.kinds import NotEnoughData
 
         outcomes = measure.training_outcomes()
         if min((outcomes == 1).sum(), (outcomes == 0).sum()) >= config.PREDICTION_MIN_POSITIVES:
-            return anomaly.train_supervised(history, outcomes, seed=seed)
+            try:
+                return anomaly.train_supervised(history, outcomes, seed=seed)
+            except NotEnoughData as missing:  # enough reviews, but not of players who were there at the cut-off
+                logger.info("predictions.fraud_not_supervised reason=%s", missing)
     return _trainer(recipe)(history, seed=seed, **recipe.limits())
 
 

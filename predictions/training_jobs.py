@@ -37,6 +37,9 @@ def train_range(scope: Scope) -> dict[str, Any]:
     rows = 0
     outcomes = {}
     for kind in kinds_of(scope.parameters)[scope.lower_id : scope.upper_id]:
+        if not scope.parameters.get("kinds") and training.is_up_to_date(kind):
+            outcomes[kind] = "not trained: what it learns from does not change"
+            continue
         outcome = training.attempt(
             kind,
             as_of=scope.as_of,

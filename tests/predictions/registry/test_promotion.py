@@ -284,6 +284,11 @@ class TestJudge:
         assert measure.judge(measure.Losses("Brier score", 0.2 + spread + 1.6 * error), best).passed
         assert not measure.judge(measure.Losses("Brier score", 0.2 + spread + 1.7 * error), best).passed
 
+    def test_losses_that_depend_on_each_other__say_themselves_what_is_chance(self):
+        best = measure.Losses("distance", np.full(100, 0.02), allowed=0.01)
+        assert measure.judge(measure.Losses("distance", np.full(100, 0.0299), allowed=0.01), best).passed
+        assert not measure.judge(measure.Losses("distance", np.full(100, 0.0301), allowed=0.01), best).passed
+
     def test_panel__is_a_tenth_and_always_the_same(self):
         ids = a_cutoff(players=20_000).features.index
         panel = measure.in_panel(ids)

@@ -6,6 +6,7 @@ from io import StringIO
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 from constance import config
 from django.apps import apps
@@ -15,12 +16,13 @@ from django_celery_beat.models import PeriodicTask
 from loyalty_site import nightly
 from loyalty_site.common import jobs
 from loyalty_site.common.models import AuditEvent, JobRun
-from predictions import features, gate, measure, registry, training, training_jobs
+from predictions import features, gate, hooks, measure, registry, training, training_jobs
+from predictions.ml import anomaly
 from predictions.ml.kinds import Cutoff, History, NotEnoughData, Verdict
 from predictions.models import Kind, ModelVersion
 from predictions.training import TrainingRefused
 from tests.factories import NOW, PlayerFactory
-from tests.predictions.registry.models import AS_OF, a_cutoff, a_history, fit, staff, trained
+from tests.predictions.registry.models import AS_OF, a_cutoff, a_history, champion, fit, staff, trained
 
 pytestmark = pytest.mark.django_db
 
@@ -171,6 +173,33 @@ def test_cutoff_count__no_room_for_three__says_what_is_needed():
         training.cutoff_count(179, 90)
 
 
+def test_train__profile__needs_no_history_and_is_marked_as_simulated(world, settings, monkeypatch):
+    settings.IS_PRODUCTION = True  # where it is allowed: it never was about the operator's players
+    world.extent = gate.Extent(0, 0)
+    monkeypatch.setattr(training, "_trainer", lambda _recipe: lambda *, seed: trained())
+    version = training.train("profile", as_of=NOW)
+
+    assert (version.status, version.is_synthetic, version.as_of) == (ModelVersion.Status.CANDIDATE, True, NOW)
+    assert world.histories == []
+
+
+def test_train__fraud__supervised_once_there_are_outcomes_and_never_with_those_kept_apart(monkeypatch):
+    outcomes = pd.Series([1, 0] * 200, index=pd.Index(range(1, 401), name="player_id"))
+    monkeypatch.setattr(hooks, "fraud_outcomes", lambda: outcomes)
+    given = []
+    monkeypatch.setattr(anomaly, "train_supervised", lambda history, outcomes, *, seed: given.append((outcomes, seed)) or "supervised")
+    monkeypatch.setattr(anomaly, "train", lambda history, *, seed: "isolation forest")
+    recipe = training.RECIPES["fraud"]
+
+    assert training._learn("fraud", recipe, None, 3) == "supervised"
+    (used, seed), apart = given[0], measure.held_out_outcomes()
+    assert (seed, len(used), len(apart)) == (3, 320, 80)
+    assert set(used.index).isdisjoint(apart.index)
+
+    config.PREDICTION_MIN_POSITIVES = 161
+    assert training._learn("fraud", recipe, None, 3) == "isolation forest"
+
+
 # -- why there is no model ---------------------------------------------------------------------------------------------
 
 
@@ -265,6 +294,16 @@ def test_job__all_kinds_by_default_none_for_single_players():
     assert list(training_jobs.train_ranges({"ids": [3]})) == []
     with pytest.raises(ValueError, match="luck"):
         list(training_jobs.train_ranges({"kinds": ["luck"]}))
+
+
+def test_job__of_the_schedule__leaves_out_what_cannot_change(world, monkeypatch):
+    monkeypatch.setattr(training_jobs, "kinds_of", lambda _parameters: ["profile"])
+    monkeypatch.setattr(training, "_trainer", lambda _recipe: lambda *, seed: trained())
+    assert run_job().chunks.get().result["profile"] == "Value of a profile 1: Candidate"
+    champion(ModelVersion.objects.get())
+
+    assert run_job().chunks.get().result["profile"] == "not trained: what it learns from does not change"
+    assert run_job(kinds=["profile"]).chunks.get().result["profile"] == "Value of a profile 2: Candidate"  # asked for by name
 
 
 def test_start__queues_audits_and_keeps_who_asked(world, django_capture_on_commit_callbacks):
