@@ -152,7 +152,7 @@ def _holds(where: Storage, name: str, sha256: str) -> bool:
     if not where.exists(name):
         return False
     with where.open(name, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == sha256  # type: ignore[arg-type]
+        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
 
 
 def sign(kind: str, name: str, sha256: str, size_bytes: int, libraries: dict[str, str], secret: str | bytes | None = None) -> str:

@@ -129,7 +129,7 @@ def _outcomes() -> pd.Series:
 def _probability(label: str) -> Callable[[Model, Cutoff, int], Losses]:
     def of(model: Model, cutoff: Cutoff, _seed: int) -> Losses:
         rows = _eligible(cutoff) & cutoff.labels[label].notna().to_numpy()
-        _require(rows.any(), "nobody was eligible at the evaluation cut-off.")
+        _require(bool(rows.any()), "nobody was eligible at the evaluation cut-off.")
         happened = cutoff.labels[label].to_numpy(dtype=float, na_value=np.nan)[rows]
         probability = model.predict(cutoff.features[rows])["probability"].to_numpy(dtype=float)
         return Losses("Brier score", (probability - happened) ** 2)
@@ -143,7 +143,7 @@ def _value(model: Model, cutoff: Cutoff, _seed: int) -> Losses:
 
     actual = cutoff.labels["ngr_90d"].to_numpy(dtype=float, na_value=np.nan)
     rows = _eligible(cutoff) & np.isfinite(actual)
-    _require(rows.any(), "no window of 90 days after the evaluation cut-off is over: wait, or train as of a later day.")
+    _require(bool(rows.any()), "no window of 90 days after the evaluation cut-off is over: wait, or train as of a later day.")
     frame, actual = cutoff.features[rows], actual[rows]
     predicted = model.predict(frame)["value_90"].to_numpy(dtype=float)
     return Losses("Squared error over the player's scale", (predicted - actual) ** 2 / Scale.fit(frame, actual).of(frame))

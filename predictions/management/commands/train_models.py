@@ -33,18 +33,19 @@ class Command(BaseCommand):
     ) -> None:
         if synthetic and settings.IS_PRODUCTION:
             raise CommandError("--synthetic is for simulated operators and refused in production; train without it.")
-        parameters = {"kinds": kind or list(Kind.values), "seed": seed, "is_synthetic": synthetic}
+        kinds: list[str] = kind or list(Kind.values)
+        parameters = {"kinds": kinds, "seed": seed, "is_synthetic": synthetic}
         run = jobs.create_run(NAME, as_of=self._instant(as_of), parameters=parameters)
         last = ModelVersion.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
         try:
             run = jobs.execute(run)
         except jobs.JobOverlap as error:
             raise CommandError(str(error)) from error
-        made = ModelVersion.objects.filter(pk__gt=last, kind__in=parameters["kinds"]).order_by("pk")
+        made = ModelVersion.objects.filter(pk__gt=last, kind__in=kinds).order_by("pk")
         if promote_first:
             for version in made:
                 self._promote_first(version)
-        self._report(run, parameters["kinds"], {version.kind: version for version in made})
+        self._report(run, kinds, {version.kind: version for version in made})
         if run.status != JobRun.Status.SUCCEEDED:
             raise CommandError(f"{run.title} ended {run.status}: {run.error}")
 
