@@ -5,7 +5,8 @@
 Requests run through the whole application in this process (key, throttle, permissions, JSON), without a web server. The database's part is
 the time inside execute, all statements of the request together: key, run, model, thresholds, page, rows. The floor is what the page
 itself costs at least: the same number of rows by a primary-key range, in plain psycopg. "page" is the statements on the score tables
-alone; its ratio to the floor says what sorting, filtering and depth add. Figures vary with the machine; the ratio much less.
+alone (its keys, then its rows with the player's id); its ratio to the floor, asked beside each request, says what sorting, filtering and
+depth add. Milliseconds vary with the machine and what else it does; the ratio much less.
 """
 
 import argparse
@@ -188,36 +189,40 @@ def quantiles(seconds: list[float]) -> dict[str, float]:
     return {f"p{share}": round(cuts[share - 1] * 1000, 2) for share in (50, 95, 99)}
 
 
-def floor(players: int, requests: int) -> dict[str, float]:
+class Floor:
     """A page of rows by primary key at places all over the table, in plain psycopg on a connection of its own."""
-    import psycopg
+
+    def __init__(self, players: int) -> None:
+        import psycopg
+        from django.db import connection
+
+        parameters = connection.get_connection_params()
+        parameters.pop("cursor_factory", None)
+        parameters.pop("context", None)
+        self.players, self.asked = players, 0
+        self.cursor = psycopg.connect(**parameters, autocommit=True).cursor()
+
+    def __call__(self) -> float:
+        """Seconds of one page."""
+        self.asked += 1
+        first = (self.asked * 7919 * 97) % max(self.players - PAGE, 1)
+        started = time.perf_counter()
+        self.cursor.execute("SELECT * FROM predictions_churnscore WHERE id > %s ORDER BY id LIMIT 50", [first])
+        assert len(self.cursor.fetchall()) == min(PAGE, self.players)
+        return time.perf_counter() - started
+
+
+def measure(http: Any, floor: Floor, kind: str, variants: list[dict[str, Any]], requests: int) -> dict[str, Any]:
     from django.db import connection
 
-    parameters = connection.get_connection_params()
-    parameters.pop("cursor_factory", None)
-    parameters.pop("context", None)
-    seconds = []
-    with psycopg.connect(**parameters, autocommit=True) as plain, plain.cursor() as cursor:
-        for number in range(requests + 20):
-            first = (number * 7919 * 97) % max(players - PAGE, 1)
-            started = time.perf_counter()
-            cursor.execute("SELECT * FROM predictions_churnscore WHERE id > %s ORDER BY id LIMIT 50", [first])
-            assert len(cursor.fetchall()) == min(PAGE, players)
-            seconds.append(time.perf_counter() - started)
-    return quantiles(seconds[20:])
-
-
-def measure(http: Any, kind: str, variants: list[dict[str, Any]], requests: int) -> dict[str, Any]:
-    from django.db import connection
-
-    total, database, page = [], [], []
+    total, database, page, base, cpu = [], [], [], [], []
     first: dict[str, float] = {}
     for number in range(requests + 5):
         clock = Clock()
         with connection.execute_wrapper(clock):
-            started = time.perf_counter()
+            started, busy = time.perf_counter(), time.process_time()
             answer = http.get(f"/api/v1/predictions/{kind}/predict", variants[number % len(variants)])
-            seconds = time.perf_counter() - started
+            seconds, busy = time.perf_counter() - started, time.process_time() - busy
         assert answer.status_code == 200, answer.content[:300]
         assert answer.json()["data"]["results"], variants[number % len(variants)]
         if not first:
@@ -226,7 +231,11 @@ def measure(http: Any, kind: str, variants: list[dict[str, Any]], requests: int)
             total.append(seconds)
             database.append(clock.all)
             page.append(clock.page)
-    return {"total": quantiles(total), "database": quantiles(database), "page": quantiles(page), **first}
+            cpu.append(busy)
+            base.append(floor())  # beside each request, so that both meet the same load
+    found = {"total": quantiles(total), "database": quantiles(database), "page": quantiles(page), "floor": quantiles(base)}
+    ratio = round(found["page"]["p50"] / found["floor"]["p50"], 1)
+    return {**found, "ratio": ratio, "cpu_ms": round(statistics.median(cpu) * 1000, 1), **first}
 
 
 def main() -> None:
@@ -249,19 +258,17 @@ def main() -> None:
     client = ApiClient.objects.create(name=f"benchmark {now.timestamp()}", created_at=now)
     issued = issue_key(client, scopes=["predictions:read"], at=now, expires_at=now + timedelta(days=1), rate_per_minute=10_000_000)
     http = Client(headers={"Authorization": f"Bearer {issued.plain_text}", "Host": "localhost"})
-    base = floor(arguments.players, arguments.requests)
-    print(f"floor: {base}")
-    report: dict[str, Any] = {"players": arguments.players, "requests": arguments.requests, "floor_ms": base, "pages": {}}
+    floor = Floor(arguments.players)
+    report: dict[str, Any] = {"players": arguments.players, "requests": arguments.requests, "pages": {}}
     cursors = deep_cursors(run, arguments.players, arguments.requests)
     work: dict[str, tuple[str, list[dict[str, Any]]]] = {name: (kind, [params]) for name, (kind, params) in SCENARIOS.items()}
     work |= {name: (DEEP[name][0], [{**DEEP[name][1], "cursor": cursor} for cursor in found]) for name, found in cursors.items()}
     for name, (kind, variants) in work.items():
-        found = measure(http, kind, variants, arguments.requests)
-        found["ratio"] = round(found["page"]["p50"] / base["p50"], 1)
+        found = measure(http, floor, kind, variants, arguments.requests)
         report["pages"][name] = found
         print(
-            f"{name:42} total {found['total']}  database {found['database']}  page {found['page']}  x{found['ratio']} of the floor, "
-            f"first {found['first_total_ms']} ms",
+            f"{name:42} total {found['total']}  database {found['database']}  page {found['page']}  floor {found['floor']}  "
+            f"x{found['ratio']}  cpu {found['cpu_ms']} ms  first {found['first_total_ms']} ms",
             flush=True,
         )
     print(json.dumps(report))

@@ -299,6 +299,7 @@ CLV_SCORE = {
     "predicted_clv": 4210.35,
     "confidence_score": 0.8,
     "clv_interval": {"min": 2890.1, "max": 5730.9, "level": 0.8},
+    "outside": [],
     "feature_importance": {"income": 0.6, "balance": 0.4},
     "drivers": [
         {"feature": "income", "label": "income", "unit": "", "value": 75000.0, "contribution": 812.4, "words": "income: 75,000"},

@@ -11,7 +11,7 @@ from loyalty_site.common.api.fields import CleanCharField
 from .query import NumberField, StrictSerializer
 from .shapes import BoundsSerializer, ReasonSerializer
 
-_MONEY: dict[str, Any] = {"min_value": -1e12, "max_value": 1e12}
+_MONEY: dict[str, Any] = {"min_value": 0, "max_value": 1e12}
 _MOST_PRODUCTS, _MOST_TRANSACTIONS, _MOST_FEATURES = 100, 5_000, 200
 
 
@@ -87,15 +87,18 @@ class ProfileTransactionSerializer(StrictSerializer):
 
 
 class ClvProfileSerializer(StrictSerializer):
+    """What is left out counts as unknown; no products is not the same as none told."""
+
     customer_id = serializers.JSONField(required=False, help_text="Yours: a number or a text, handed back as it came.")
-    age = NumberField(min_value=0, max_value=130)
-    income = NumberField(min_value=0, max_value=1e12)
-    credit_score = NumberField(min_value=0, max_value=1000)
+    age = NumberField(min_value=18, max_value=110)
+    income = NumberField(required=False, min_value=0, max_value=1e12)
+    credit_score = NumberField(required=False, min_value=300, max_value=850)
     tenure_months = NumberField(min_value=0, max_value=1200)
-    region = CleanCharField(max_length=60)
-    acquisition_channel = CleanCharField(max_length=60)
-    products = serializers.ListField(child=ProfileProductSerializer(), max_length=_MOST_PRODUCTS)
-    transactions = serializers.ListField(child=ProfileTransactionSerializer(), max_length=_MOST_TRANSACTIONS)
+    region = CleanCharField(required=False, max_length=60)
+    acquisition_channel = CleanCharField(required=False, max_length=60)
+    products = serializers.ListField(child=ProfileProductSerializer(), required=False, max_length=_MOST_PRODUCTS)
+    transactions = serializers.ListField(child=ProfileTransactionSerializer(), required=False, max_length=_MOST_TRANSACTIONS)
+    as_of = MomentField(required=False, help_text="The instant of scoring; left out: that of the last transaction.")
 
     def validate_customer_id(self, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, (int, str)) or len(str(value)) > 64:
@@ -105,7 +108,7 @@ class ClvProfileSerializer(StrictSerializer):
     def plain(self) -> dict[str, Any]:
         """The profile as the model reads it: plain values and instants."""
         values = dict(self.validated_data)
-        for name in ("products", "transactions"):
+        for name in {"products", "transactions"} & values.keys():
             values[name] = [dict(one) for one in values[name]]
         return values
 
@@ -115,3 +118,6 @@ class ClvScoreSerializer(_ScoreSerializer):
     predicted_clv = serializers.FloatField()
     confidence_score = serializers.FloatField(help_text="Share of held-out customers whose value lay within the interval.")
     clv_interval = BoundsSerializer()
+    outside = serializers.ListField(
+        child=serializers.CharField(), help_text="Features beyond what the model learned from; the coverage was not measured there."
+    )

@@ -9,6 +9,7 @@ from django.db.models import Q, QuerySet
 
 from loyalty_site.common.api.problems import Problem
 from players.models import Player
+from players.selectors import barred_players
 from players.thresholds import base_currency
 from predictions import selectors, services
 from predictions.ml import advice
@@ -70,6 +71,7 @@ def page_of(prediction: Prediction, values: Mapping[str, Any], at: datetime) -> 
     else:
         keys = paging.keys_after(everybody.filter(where), sort, position, size + 1)
     rows = paging.rows_of(everybody, keys[:size])
+    context = replace(context, barred=frozenset(barred_players([row.player_id for row in rows], at)))
     results = prediction.results(rows, context)
     has_next = len(keys) > size and bool(rows)
     data = {"results": results, "summary": prediction.summary(context)}
@@ -146,7 +148,7 @@ def one_player(prediction: Prediction, external_id: str, values: Mapping[str, An
         )
         raise Problem(404, "not-scored", "The player has no score", f"{detail} The next nightly run tries again.")
     context = Context(run, version_of(prediction.kind, run), limits(), values, currency, at)
-    context = _summed(prediction, everybody, context)
+    context = replace(_summed(prediction, everybody, context), barred=frozenset(barred_players([player.pk], at)))
     results = prediction.results(rows, context)
     extras, notices = _explained(prediction, rows[0], results[0], context) if context.details else ({}, [])
     return envelope(

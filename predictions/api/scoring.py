@@ -16,7 +16,6 @@ from predictions.models import Kind
 from . import examples, reading
 from .kinds.base import amount, probability, reason_in_json
 from .kinds.churn import INTERVAL_LEVEL
-from .kinds.ltv import INTERVAL_LEVEL as VALUE_LEVEL
 from .profile_shapes import ChurnProfileSerializer, ChurnScoreSerializer, ClvProfileSerializer, ClvScoreSerializer
 
 _ACCESS = {"write": ("predictions:score", "predictions.score_profile")}
@@ -123,7 +122,8 @@ class ClvScoreView(APIView):
                 "customer_id": customer,
                 "predicted_clv": amount(answer["value"]),
                 "confidence_score": probability(answer["confidence"]),
-                "clv_interval": {"min": amount(answer["low"]), "max": amount(answer["high"]), "level": VALUE_LEVEL},
+                "clv_interval": {"min": amount(answer["low"]), "max": amount(answer["high"]), "level": answer["level"]},
+                "outside": answer["outside"],
                 **_basis(found),
             }
         )

@@ -28,6 +28,9 @@ CHURN, NOT_CHURN = "Churn", "Not Churn"
 FRAUD, NOT_FRAUD = "Fraud", "Not Fraud"
 ENGAGED, NOT_ENGAGED = "Engaged", "Not Engaged"
 
+# for players who may be given nothing (excluded, not active, harm flag): no offer, and no word of why
+NO_ACTION = "No action"
+
 PREMIUM_MEMBERSHIP = "Offer premium membership"
 LIVE_TOURNAMENTS = "Promote live tournaments"
 

@@ -28,6 +28,11 @@ class Context:
     base_currency: str
     at: datetime
     totals: Mapping[str, Any] = field(default_factory=dict)
+    barred: frozenset[int] = frozenset()
+
+    def advised(self, row: Any, words: str) -> str:
+        """What is recommended for the player of `row`: nothing, if he may be given nothing. Why is told to nobody outside."""
+        return advice.NO_ACTION if row.player_id in self.barred else words
 
     @property
     def details(self) -> bool:

@@ -102,7 +102,9 @@ class Churn(Prediction):
             "probability_interval": {"min": probability(row.lower), "max": probability(row.upper), "level": INTERVAL_LEVEL},
             "priority_score": probability(row.priority),
             "risk_level": advice.risk_level(row.probability, limits),
-            "retention_recommendation": advice.retention_recommendation(row.probability, value, row.idle_days, limits),
+            "retention_recommendation": context.advised(
+                row, advice.retention_recommendation(row.probability, value, row.idle_days, limits)
+            ),
             "estimated_impact": amount(advice.estimated_impact(row.probability, value)),
             "user_value": amount(value),
             "currency": row.player.currency,

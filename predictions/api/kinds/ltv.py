@@ -76,7 +76,7 @@ class Ltv(Prediction):
             "prediction_confidence": probability(row.confidence),
             "churn_adjusted_ltv": None if row.churn_adjusted is None else amount(row.churn_adjusted),
             "ltv_confidence_interval": {"min": amount(row.p10), "max": amount(row.p90), "level": INTERVAL_LEVEL},
-            "cross_sell_opportunity": advice.cross_sell(value, context.limits),
+            "cross_sell_opportunity": context.advised(row, advice.cross_sell(value, context.limits)),
             "ltv_segment": advice.value_segment(value, context.limits),
             "median_ltv": amount(row.p50),
             "ltv_90_days": amount(row.value_90),

@@ -68,13 +68,13 @@ class Segmentation(Prediction):
             "segment": row.cluster,
             "segment_name": group["name"],
             "segment_characteristics": _characteristics(mean, row.player.currency),
-            "segment_recommendation": advice.segment_recommendation(group["recommendation"]),
+            "segment_recommendation": context.advised(row, advice.segment_recommendation(group["recommendation"])),
             "segment_stability": probability(row.stability),
             "predicted_next_segment": row.next_cluster,
             "transition_probability": probability(row.transition_probability),
             "rfm_scores": {"recency": row.recency_score, "frequency": row.frequency_score, "monetary": row.monetary_score},
             "rfm_segment": row.rfm_segment,
-            "rfm_recommendation": advice.RFM_RECOMMENDATIONS[row.rfm_segment],
+            "rfm_recommendation": context.advised(row, advice.RFM_RECOMMENDATIONS[row.rfm_segment]),
         }
         return {**answer, **self.reasons(row, context)} if context.details else answer
 

@@ -256,6 +256,22 @@ def test_withheld_kind__nothing_shown_though_rows_exist(api: KeyedClient) -> Non
     assert body["errors"][0]["detail"] == "Only 41 days of history; 180 are needed."
 
 
+def test_player_who_may_be_given_nothing__is_recommended_nothing(api: KeyedClient) -> None:
+    run = make_run()
+    player = PlayerFactory(external_id="P1", status="CLOSED")
+    churn(run, player, 0.9)
+    ltv(run, player, "2000")
+    segment(run, player, 1)
+    engagement(run, player, 0.9)
+    told = [one(api, "churn")[1]["retention_recommendation"], one(api, "ltv")[1]["cross_sell_opportunity"]]
+    result = one(api, "engagement")[1]
+    told += [result["engagement_trigger"], result["campaign_eligibility"]]
+    result = one(api, "segmentation")[1]
+    told += [result["segment_recommendation"], result["rfm_recommendation"]]
+    assert told == ["No action"] * 6
+    assert api.get("/predictions/churn/players/P1").json()["data"]["results"][0]["retention_recommendation"] == "No action"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_personal_data__in_no_answer(api: KeyedClient, kind: str) -> None:
     run = make_run()

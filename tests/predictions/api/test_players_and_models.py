@@ -121,7 +121,7 @@ def test_clv_score__the_reference_body__value_interval_confidence_drivers(api: K
 
     def score(kind: str, profile: Any) -> services.ProfileScore:
         asked.append((kind, dict(profile)))
-        answer = {"value": 4210.35, "low": 2890.1, "high": 5730.9, "confidence": 0.8}
+        answer = {"value": 4210.35, "low": 2890.1, "high": 5730.9, "confidence": 0.8, "level": 0.8, "outside": []}
         return services.ProfileScore(kind, answer, [REASON], [], 9, True)
 
     monkeypatch.setattr(services, "score_profile", score)
