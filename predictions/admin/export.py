@@ -117,7 +117,7 @@ class ScoreExport(StaffPage):
         try:
             rows: QuerySet[Any] = self.model_admin.get_changelist_instance(request).get_queryset(request)
         except IncorrectLookupParameters:
-            return HttpResponseRedirect(list_url(kind))  # type: ignore[return-value] # a sibling class
+            return HttpResponseRedirect(list_url(kind))
         if kind != Kind.FRAUD:
             rows = rows.filter(may_be_contacted(utc_now()))
         count = rows.order_by().count()

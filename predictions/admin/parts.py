@@ -67,7 +67,9 @@ def percent(share: float | None, places: int = 0) -> str:
 
 def meter(share: float, label: str, tone: str = "", *, low: float | None = None, high: float | None = None) -> SafeString:
     """A bar of 0 to 1 with its figure; `low` and `high` draw the interval over it."""
-    span = format_html('<i style="left:{}%;width:{}%"></i>', f"{100 * low:.1f}", f"{100 * (high - low):.1f}") if _drawn(low, high) else ""
+    span: SafeString | str = ""
+    if low is not None and high is not None and 0 <= low <= high <= 1 and (low > 0 or high < 1):
+        span = format_html('<i style="left:{}%;width:{}%"></i>', f"{100 * low:.1f}", f"{100 * (high - low):.1f}")
     return format_html(
         '<span class="pred-meter"><span class="pred-track"><b class="pred-fill-{}" style="width:{}%"></b>{}</span><small>{}</small></span>',
         tone or "plain",
@@ -75,10 +77,6 @@ def meter(share: float, label: str, tone: str = "", *, low: float | None = None,
         span,
         label,
     )
-
-
-def _drawn(low: float | None, high: float | None) -> bool:
-    return low is not None and high is not None and 0 <= low <= high <= 1 and (low > 0 or high < 1)
 
 
 def interval(low: float, high: float) -> str:

@@ -65,7 +65,11 @@ def panel(player: Player, viewer: Viewer) -> dict[str, Any]:
     is_barred = bool(barred_players([player.pk], utc_now()))
     cards = []
     for kind in kinds:
-        card = {"kind": kind, "label": Kind(kind).label, "reasons_url": named_url("predictions_player_piece", player.pk, kind)}
+        card: dict[str, Any] = {
+            "kind": kind,
+            "label": Kind(kind).label,
+            "reasons_url": named_url("predictions_player_piece", player.pk, kind),
+        }
         withheld = selectors.withheld_reason(kind, run)
         row = None if withheld or run is None else selectors.scores(kind, run).filter(player_id=player.pk).first()
         if row is None or run is None:

@@ -30,8 +30,9 @@ class KeyedPaginator(EstimatingPaginator):
     def page(self, number: int | str) -> Page:
         number = self.validate_number(number)
         bottom = (number - 1) * self.per_page
-        keys = list(self.object_list.values_list("player_id", flat=True)[bottom : bottom + self.per_page])
-        return self._get_page(self.object_list.filter(player_id__in=keys), number, self)
+        rows: Any = self.object_list
+        keys = list(rows.values_list("player_id", flat=True)[bottom : bottom + self.per_page])
+        return Page(rows.filter(player_id__in=keys), number, self)
 
 
 class ScoreChangeList(BackOfficeChangeList):

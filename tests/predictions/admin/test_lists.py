@@ -15,6 +15,7 @@ from loyalty_site.common.models import AuditEvent
 from loyalty_site.roles import ROLES
 from players.models import Exclusion
 from predictions import hooks
+from predictions.admin.scores import ChurnScoreAdmin
 from predictions.models import ChurnScore
 from tests.factories import NOW
 
@@ -98,18 +99,24 @@ def test_churn__player_who_may_be_given_nothing__gets_no_recommendation(world: d
     assert "Priority support call" not in text
 
 
-def test_pages__every_order_of_the_churn_list__follows_an_index(world: dict[str, Any], client_of: Callable[..., Client]) -> None:
+@pytest.mark.usefixtures("world")
+def test_pages__every_order_of_the_churn_list__is_total_and_follows_an_index(
+    client_of: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ChurnScoreAdmin, "list_per_page", 1)
     client = client_of("CRM manager")
-    for number, falling in ((3, True), (3, False), (4, True), (5, False)):
-        with CaptureQueriesContext(connection) as queries:
-            listed(client, "churnscore", f"?o={'-' if falling else ''}{number}")
-        (keys,) = [
-            one["sql"] for one in queries if one["sql"].startswith('SELECT "predictions_churnscore"."player_id"') and "LIMIT" in one["sql"]
-        ]
-        order = keys.split("ORDER BY ")[1]
-        # the index falls by the figure and rises by player; read backwards it is the other way round
-        assert ("DESC" in order.split(", ")[0]) is falling
-        assert ("DESC" in order.split(", ")[1]) is not falling
+    for column, field in ((2, "probability"), (3, "value"), (4, "priority")):
+        for falling in (True, False):
+            orders = []
+            for number in (1, 2, 3):
+                with CaptureQueriesContext(connection) as queries:
+                    orders += listed(client, "churnscore", f"?o={'-' if falling else ''}{column}&p={number}")
+                (keys,) = [one["sql"] for one in queries if one["sql"].startswith('SELECT "predictions_churnscore"."player_id"')]
+                # the index falls by the figure and rises by player; read backwards it is the other way round
+                leading, tie = keys.split("ORDER BY ")[1].split(" LIMIT")[0].split(", ")
+                assert leading == f'"predictions_churnscore"."{field}" {"DESC" if falling else "ASC"}'
+                assert tie.endswith("ASC" if falling else "DESC")
+            assert sorted(orders) == ["P-high", "P-low", "P-mid"]
 
 
 def test_lists__no_run_yet__say_what_to_do_next(client_of: Callable[..., Client]) -> None:
