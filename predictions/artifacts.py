@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -111,8 +112,9 @@ def storage() -> Storage:
     return storages[STORAGE]
 
 
+@cache
 def installed_libraries() -> dict[str, str]:
-    """Versions of the installed libraries that a model depends on."""
+    """Versions of the installed libraries that a model depends on. Read once a process: it takes 5 ms, and every opening asks."""
     found = {"python": ".".join(str(part) for part in sys.version_info[:2])}
     for name in (*CHECKED, *NOTED):
         try:

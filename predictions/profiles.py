@@ -38,7 +38,13 @@ def _champions(as_of: datetime, kinds: Sequence[str] | None) -> scoring.Champion
     wanted = tuple(str(kind) for kind in (kinds if kinds is not None else selectors.SCORES))
     if unknown := [kind for kind in wanted if kind not in selectors.SCORES]:
         raise InvalidProfile({"kinds": f"{', '.join(unknown)} cannot be scored here; use {', '.join(selectors.SCORES)}."})
-    return scoring.champions(as_of, wanted)
+    return scoring.champions(as_of, wanted, _scored_last_night())
+
+
+def _scored_last_night() -> tuple[str, ...]:
+    """Kinds of the published run: there is history enough for them."""
+    run = selectors.current_run()
+    return tuple(run.versions) if run is not None else ()
 
 
 def _frame_of(player_id: int, as_of: datetime) -> pd.DataFrame:
@@ -51,7 +57,7 @@ def _frame_of(player_id: int, as_of: datetime) -> pd.DataFrame:
 
 def _scored(frame: pd.DataFrame, player_id: int | None, as_of: datetime, chosen: scoring.Champions) -> Scored:
     """Scores of the only row of `frame`."""
-    models: dict[str, Model] = {kind: registry.load(version) for kind, version in chosen.versions.items()}
+    models = chosen.models
     known = _nothing_known(frame) if player_id is None else scoring.known_of(frame, player_id, player_id + 1)
     scores = assess(frame, models, known, thresholds())
     withheld = dict(chosen.withheld)
@@ -93,17 +99,18 @@ def explain_player(kind: str, player_id: int) -> Explained:
         version, as_of = ModelVersion.objects.get(pk=run.versions[kind]), run.as_of
     else:
         as_of = utc_now()
-        version = _in_use(kind, as_of)
+        version = _in_use(kind, as_of).versions[kind]
     frame = _frame_of(player_id, as_of)
     explanation = _open(version).explain(frame)
     return _explained(kind, player_id, as_of, version, explanation, frame)
 
 
-def _in_use(kind: str, as_of: datetime) -> ModelVersion:
-    chosen = scoring.champions(as_of, (kind,))
+def _in_use(kind: str, as_of: datetime, *others: str) -> scoring.Champions:
+    """The model in use of a kind, and those of others that there are. Raises Unavailable without the first."""
+    chosen = scoring.champions(as_of, (str(kind), *others), _scored_last_night())
     if kind not in chosen.versions:
         raise Unavailable(kind, chosen.withheld[kind])
-    return chosen.versions[kind]
+    return chosen
 
 
 def _open(version: ModelVersion) -> Model:
@@ -159,12 +166,11 @@ def score_profile(kind: str, profile: Mapping[str, Any]) -> ProfileScore:
     as_of = utc_now()
     currency, given = _read_profile(profile)
     frame = _described(with_consequences({}, _in_units(given, _unit(currency, as_of))), currency, as_of)
-    version = _in_use(kind, as_of)
-    versions = {kind: version}
-    if kind == Kind.LTV:  # its churn-adjusted value
-        versions |= scoring.champions(as_of, (str(Kind.CHURN),)).versions
-    scored = _scored(frame, None, as_of, scoring.Champions(versions, {}))
-    explanation = _open(version).explain(frame)
+    # the churn-adjusted value needs the probability of churn
+    chosen = _in_use(kind, as_of, *((str(Kind.CHURN),) if kind == Kind.LTV else ()))
+    version = chosen.versions[kind]
+    scored = _scored(frame, None, as_of, chosen)
+    explanation = chosen.models[kind].explain(frame)
     return ProfileScore(
         kind=kind,
         answer=scored.scores[kind],
@@ -284,9 +290,10 @@ def what_if(player_id: int | None, changes: Mapping[str, Any], as_of: datetime, 
 def _what_if_nobody(changes: Mapping[str, Any], as_of: datetime, chosen: scoring.Champions) -> WhatIf:
     currency, given = _read_profile(changes)
     values = with_consequences({}, _in_units(given, _unit(currency, as_of)))
-    versions = {kind: version for kind, version in chosen.versions.items() if kind != Kind.FRAUD}
-    withheld = {**chosen.withheld, **({str(Kind.FRAUD): _OF_A_PLAYER} if Kind.FRAUD in chosen.versions else {})}
-    chosen = scoring.Champions(versions, withheld)
+    if Kind.FRAUD in chosen.versions:
+        versions = {kind: version for kind, version in chosen.versions.items() if kind != Kind.FRAUD}
+        models = {kind: model for kind, model in chosen.models.items() if kind != Kind.FRAUD}
+        chosen = scoring.Champions(versions, models, {**chosen.withheld, str(Kind.FRAUD): _OF_A_PLAYER})
     frame = _described(values, currency, as_of)
     after = _scored(frame, None, as_of, chosen)
     moved: dict[str, tuple[float | None, float | None]] = {name: (None, value) for name, value in values.items() if value is not None}
@@ -297,7 +304,7 @@ def _reasons(frame: pd.DataFrame, scored: Scored, chosen: scoring.Champions, top
     found = {}
     for kind in scored.scores:
         version = chosen.versions[kind]
-        found[kind] = _all_reasons(kind, version, registry.load(version).explain(frame), frame, top)
+        found[kind] = _all_reasons(kind, version, chosen.models[kind].explain(frame), frame, top)
     return found
 
 
@@ -306,6 +313,6 @@ def counterfactual(player_id: int, target: float | None) -> Any:
 
     limits = thresholds()
     as_of = run.as_of if (run := selectors.current_run()) is not None else utc_now()
-    version = _in_use(Kind.CHURN, as_of)
+    model = _in_use(Kind.CHURN, as_of).models[Kind.CHURN]
     row = _frame_of(player_id, as_of)[list(FEATURE_NAMES)]
-    return search.suggest(_open(version), row, limits.risk_medium_from if target is None else target)
+    return search.suggest(model, row, limits.risk_medium_from if target is None else target)

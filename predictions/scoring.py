@@ -5,7 +5,7 @@ does not mix two versions, and so is what one unit of each currency is. A range 
 may be worked twice; readers see nothing of a run until `predictions.publishing` makes it the current one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -29,30 +29,37 @@ NO_REASONS = "[]"
 
 @dataclass(frozen=True)
 class Champions:
-    """Versions in use that can be loaded, and why the other kinds are withheld."""
+    """Versions in use with their models, and why the other kinds are withheld."""
 
     versions: dict[str, ModelVersion]
+    models: dict[str, Model]
     withheld: dict[str, str]
 
 
-def champions(as_of: datetime, kinds: tuple[str, ...] = tuple(SCORES)) -> Champions:
-    """The version in use of every kind that the data are enough for. A version whose artifact cannot be opened is withheld as well."""
+def champions(as_of: datetime, kinds: tuple[str, ...] = tuple(SCORES), enough: Collection[str] = ()) -> Champions:
+    """The version in use of every kind that the data are enough for. A version whose artifact cannot be opened is withheld as well.
+
+    `enough` names kinds that are known to have data enough (the published run scored them): their history is not looked at again.
+    """
     versions: dict[str, ModelVersion] = {}
+    models: dict[str, Model] = {}
     withheld: dict[str, str] = {}
     have: gate.Extent | None = None
     for kind in kinds:
         try:
-            version, _ = registry.load_champion(kind)
+            version, model = registry.load_champion(kind)
         except registry.NoModel as error:
             withheld[kind] = error.reason
             continue
-        have = have or gate.extent(as_of)
-        verdicts = [*gate.data_verdicts(kind, have), *gate.origin_verdicts(kind, version.is_synthetic)]
+        verdicts = gate.origin_verdicts(kind, version.is_synthetic)
+        if kind not in enough:
+            have = have or gate.extent(as_of)
+            verdicts += gate.data_verdicts(kind, have)
         if reason := " ".join(verdict.reason for verdict in verdicts if not verdict.passed):
             withheld[kind] = reason
         else:
-            versions[kind] = version
-    return Champions(versions, withheld)
+            versions[kind], models[kind] = version, model
+    return Champions(versions, models, withheld)
 
 
 def open_run(as_of: datetime) -> ScoringRun:
