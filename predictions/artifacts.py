@@ -146,7 +146,7 @@ def write(kind: str, payload: bytes) -> Artifact:
             raise ArtifactError(
                 f"The model storage saved {name} as {saved}.", "Use a storage that keeps names, or switch its renaming off."
             )
-    libraries = installed_libraries()
+    libraries = dict(installed_libraries())  # the record keeps its own
     return Artifact(kind, name, sha256, sign(kind, name, sha256, len(payload), libraries), len(payload), libraries)
 
 
