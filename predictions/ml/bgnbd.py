@@ -130,15 +130,19 @@ def fit(frequency: Any, recency: Any, T: Any, weights: Any = None, penalizer: fl
     if not x.any():
         raise NotEnoughData(f"None of {customers:,.0f} customers bought a second time: wait for repeat deposits.")
     unit = float(T.max()) / 10
-    everyone = Customers.merged(x, t_x / unit, T / unit, weights)
-    sample = everyone if x.size <= 5 * _SAMPLE else _sample(x, t_x / unit, T / unit, weights)
-    start = _maximise(sample, np.zeros(4), penalizer)
-    best = start if sample is everyone else _maximise(everyone, start, penalizer)
+    everyone, start = Customers.merged(x, t_x / unit, T / unit, weights), np.zeros(4)
+    if x.size > 5 * _SAMPLE:
+        rough = _maximise(_sample(x, t_x / unit, T / unit, weights), start, penalizer)
+        start = start if _at_limit(rough) else rough  # the likelihood is flat at a limit that only a few customers ask for
+    best = _maximise(everyone, start, penalizer)
     r, alpha, a, b = np.exp(best)
-    at_limit = tuple(name for name, value, (low, high) in zip(LIMITS, best, BOUNDS, strict=True) if not low < value < high)
     # the density of the times changes with their unit: one factor for each repeat purchase
     likelihood = everyone.log_likelihood(best)[0] - float(weights @ x) * np.log(unit)
-    return BgNbd(float(r), float(alpha * unit), float(a), float(b), float(likelihood), customers, at_limit)
+    return BgNbd(float(r), float(alpha * unit), float(a), float(b), float(likelihood), customers, _at_limit(best))
+
+
+def _at_limit(theta: Floats) -> tuple[str, ...]:
+    return tuple(name for name, value, (low, high) in zip(LIMITS, theta, BOUNDS, strict=True) if not low < value < high)
 
 
 @dataclass(frozen=True)
@@ -244,7 +248,8 @@ def _checked(frequency: Any, recency: Any, T: Any, weights: Any) -> tuple[Floats
     ):
         if bad.any():
             raise ValueError(f"{name}: row {int(np.argmax(bad))}")
-    return x, t_x, T, weights
+    some = weights > 0
+    return (x, t_x, T, weights) if some.all() else (x[some], t_x[some], T[some], weights[some])
 
 
 def _sample(x: Floats, t_x: Floats, T: Floats, weights: Floats) -> Customers:

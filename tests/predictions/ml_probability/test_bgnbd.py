@@ -222,3 +222,17 @@ def test_fit__pandas_columns__as_arrays():
     x, t_x, _, T = customers(LAW, 400, seed=12)
     frame = pd.DataFrame({"x": x, "t_x": t_x, "T": T}, index=range(1000, 1400))
     assert bgnbd.fit(frame.x, frame.t_x, frame["T"]) == bgnbd.fit(x, t_x, T)
+
+
+def test_fit__rows_that_stand_for_nobody__left_out():
+    x, t_x, _, T = customers(LAW, 600, seed=13)
+    weights = np.where(np.arange(600) < 400, 1.0, 0.0)
+    assert bgnbd.fit(x, t_x, T, weights) == bgnbd.fit(x[:400], t_x[:400], T[:400])
+
+
+def test_fit__hardly_anybody_returns__the_rough_start_does_not_bind(monkeypatch):
+    x, t_x, _, T = customers(LAW, 30_000, seed=14)
+    plain = bgnbd.fit(x, t_x, T)
+    monkeypatch.setattr(bgnbd, "_SAMPLE", 40)  # 40 customers seldom settle on anything
+    rough = bgnbd.fit(x, t_x, T)
+    assert rough.log_likelihood == pytest.approx(plain.log_likelihood, abs=1e-3)
