@@ -18,6 +18,7 @@ CLOSED: dict[str, set[str]] = {
         "common.jobrun",
         "common.auditevent",
         "constance.config",
+        "players.feedstate",
         "players.importjob",
         "players.importmapping",
         "players.quarantinedrow",
@@ -30,6 +31,7 @@ CLOSED: dict[str, set[str]] = {
     },
     "CRM manager": set(),
     "Risk analyst": {
+        "players.feedstate",
         "players.importjob",
         "players.importmapping",
         "players.quarantinedrow",
@@ -45,6 +47,7 @@ CLOSED: dict[str, set[str]] = {
     },
     "Finance": {
         "players.vipclearance",
+        "players.feedstate",
         "players.importjob",
         "players.importmapping",
         "players.quarantinedrow",
