@@ -54,7 +54,8 @@ def _rows(sql: str, parameters: Mapping[str, Any], row: np.dtype) -> np.ndarray:
         cursor.execute("SELECT " + ", ".join(f"current_setting('{name}')" for name in _SETTINGS))
         before = cursor.fetchone()
         _set(cursor, _SETTINGS.values())
-        with cursor.copy(f"COPY ({sql}) TO STDOUT (FORMAT binary)", parameters) as copy:
+        # the driver's own cursor: Django's takes no parameters for COPY while it logs statements
+        with cursor.cursor.copy(f"COPY ({sql}) TO STDOUT (FORMAT binary)", parameters) as copy:
             for block in copy:
                 received += block
         _set(cursor, before)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from players.activity import ActivityKind
 from players.services import ingest
@@ -246,3 +247,9 @@ def test_currency_units__even_number__is_the_mean_of_the_middle_two() -> None:
     ingest(ActivityKind.PAYMENTS, [payment("rich", f"d{n}", ago(9, 1, n), amount=Decimal(40)) for n in range(30)], at=AS_OF)
     assert currency_units(AS_OF) == {"EUR": 30}
     assert row(player.pk)["deposit_mean"] == 40 / 30
+
+
+def test_columns__while_statements_are_logged__are_read_all_the_same() -> None:
+    with CaptureQueriesContext(connection):
+        ids, currencies, values = read_columns("SELECT %(id)s::bigint, 'EUR'::bytea, 1.5::float8", {"id": 7}, ["one"])
+    assert (ids.tolist(), currencies.tolist(), values.tolist()) == ([7], [b"EUR"], [[1.5]])
