@@ -42,7 +42,8 @@ def assess(frame: pd.DataFrame, models: Mapping[str, Model], known: Known, limit
     """Scores of the rows of `frame` for every kind in `models`.
 
     `frame`: features, `currency` and `currency_unit` (`predictions.features.frame`). Players whose currency has no unit (too few
-    deposits) have no value score. Raises BadScores when a model answers with NaN, infinity or an impossible probability.
+    deposits) have no value score and no segment, players of whom no day is known have no segment. Raises BadScores when a model answers
+    with NaN, infinity or an impossible probability.
     """
     answers = {kind: models[kind].predict(rows) for kind in models if len(rows := _rows_for(kind, frame))}
     found: dict[str, Scores] = {}
@@ -53,14 +54,21 @@ def assess(frame: pd.DataFrame, models: Mapping[str, Model], known: Known, limit
     if Kind.FRAUD in answers:
         found[Kind.FRAUD] = _fraud(frame, answers[Kind.FRAUD], known)
     if Kind.SEGMENTATION in answers:
-        found[Kind.SEGMENTATION] = _segmentation(frame, answers[Kind.SEGMENTATION])
+        found[Kind.SEGMENTATION] = _segmentation(answers[Kind.SEGMENTATION])
     if Kind.ENGAGEMENT in answers:
         found[Kind.ENGAGEMENT] = _engagement(frame, answers[Kind.ENGAGEMENT])
     return {str(kind): scores for kind, scores in found.items()}
 
 
 def _rows_for(kind: str, frame: pd.DataFrame) -> pd.DataFrame:
-    return frame[frame["currency_unit"].notna()] if kind == Kind.LTV else frame
+    """The rows that a kind can say something about: value needs a currency unit; segments need that, and a day to count from."""
+    if kind == Kind.LTV:
+        return frame[frame["currency_unit"].notna()]
+    if kind == Kind.SEGMENTATION:
+        from predictions.ml import rfm
+
+        return frame[frame["currency_unit"].notna() & rfm.dated(frame)]
+    return frame
 
 
 def _value(frame: pd.DataFrame, answers: Mapping[str, pd.DataFrame]) -> Scores:
@@ -131,13 +139,13 @@ def _fraud(frame: pd.DataFrame, answer: pd.DataFrame, known: Known) -> Scores:
     return Scores(frame.index.to_numpy(np.int64), columns)
 
 
-def _segmentation(frame: pd.DataFrame, answer: pd.DataFrame) -> Scores:
+def _segmentation(answer: pd.DataFrame) -> Scores:
     whole = ("cluster", "recency_score", "frequency_score", "monetary_score", "next_cluster")
     _require_finite(Kind.SEGMENTATION, answer, whole)
     columns = {name: Column(Type.SMALLINT, answer[name].to_numpy(np.int64)) for name in whole}
     columns["rfm_segment"] = Column(Type.TEXT, answer["rfm_segment"].to_numpy(object))
     columns |= {name: _share(Kind.SEGMENTATION, answer, name) for name in ("stability", "transition_probability")}
-    return Scores(frame.index.to_numpy(np.int64), columns)
+    return Scores(answer.index.to_numpy(np.int64), columns)
 
 
 def _engagement(frame: pd.DataFrame, answer: pd.DataFrame) -> Scores:

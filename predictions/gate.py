@@ -31,7 +31,8 @@ WITHOUT_HISTORY = frozenset({Kind.PROFILE})
 
 @dataclass(frozen=True)
 class Extent:
-    """How much history there is as of an instant: whole days since the first activity, and players who were registered by then."""
+    """How much history there is as of an instant: whole days since the first activity, and players who were known by then
+    (registered, active, or in a statement)."""
 
     days: int
     players: int
@@ -46,8 +47,13 @@ def extent(as_of: datetime) -> Extent:
         return Extent(0, 0)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FROM (SELECT 1 FROM players_player WHERE registered_at < %s LIMIT %s) AS known",
-            [as_of, int(config.PREDICTION_MIN_PLAYERS)],
+            """SELECT count(*) FROM (
+                SELECT 1 FROM players_player p WHERE p.registered_at < %(as_of)s
+                    OR EXISTS (SELECT FROM players_playerday d WHERE d.player_id = p.id AND d.day < (%(as_of)s AT TIME ZONE 'UTC')::date)
+                    OR EXISTS (SELECT FROM players_activitytotals t WHERE t.player_id = p.id AND t.as_of < %(as_of)s)
+                LIMIT %(enough)s
+            ) AS known""",
+            {"as_of": as_of, "enough": int(config.PREDICTION_MIN_PLAYERS)},
         )
         players = int(cursor.fetchone()[0])
     return Extent(max((as_of.date() - first_day).days, 0), players)

@@ -181,7 +181,7 @@ def _segmentation(model: Model, cutoff: Cutoff, seed: int) -> Losses:
 
     from predictions.ml import rfm
 
-    frame = cutoff.features[_eligible(cutoff)]
+    frame = cutoff.features[_eligible(cutoff) & rfm.dated(cutoff.features)]
     _require(len(frame) > 1, "nobody was eligible at the evaluation cut-off.")
     frame = frame.iloc[np.random.default_rng(seed).permutation(len(frame))[:_SILHOUETTE_PLAYERS]]
     points = np.log1p(rfm.values(frame))

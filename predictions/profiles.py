@@ -61,8 +61,11 @@ def _scored(frame: pd.DataFrame, player_id: int | None, as_of: datetime, chosen:
     known = _nothing_known(frame) if player_id is None else scoring.known_of(frame, player_id, player_id + 1)
     scores = assess(frame, models, known, thresholds())
     withheld = dict(chosen.withheld)
+    has_unit = bool(frame["currency_unit"].notna().iloc[0])
     for kind in models:
-        if kind not in scores:
+        if kind not in scores and has_unit:
+            withheld[kind] = "Neither the player's registration nor any day of activity is known."
+        elif kind not in scores:
             withheld[kind] = f"There are too few deposits in {frame['currency'].iloc[0]} to know what a typical one is."
     return Scored(
         player_id=player_id,

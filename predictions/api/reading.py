@@ -174,7 +174,8 @@ def _explained(prediction: Prediction, row: Any, result: dict[str, Any], context
             result["feature_importance_of"] = "player"
             result["reasons"] = [reason_in_json(reason) for reason in found.reasons[:_REASONS]]
         if context.values.get("hint"):
-            extras["hint"] = _hint(prediction, row)
+            # what would make somebody play more is not said of players who may be given nothing
+            extras["hint"] = None if row.player_id in context.barred else _hint(prediction, row)
     except services.Unavailable as error:
         remedy = "The score itself stands; ask again later, or ask the operator to look at the model's page."
         return extras, [{"code": "explanation-unavailable", "detail": error.reason, "remedy": remedy}]

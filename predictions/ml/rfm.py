@@ -48,6 +48,14 @@ SEGMENTS = (
     "Hibernating",
     "Lost",
 )
+
+
+def dated(frame: pd.DataFrame) -> np.ndarray:
+    """Of which rows the recency can be told, shape (rows,). A statement of totals alone does not say when a player came or played."""
+    answer: np.ndarray = (frame["days_since_last_activity"].notna() | frame["tenure_days"].notna()).to_numpy()
+    return answer
+
+
 _QUINTILES = (0.2, 0.4, 0.6, 0.8)
 
 

@@ -115,8 +115,9 @@ def train(history: History, *, seed: int) -> Trained:
 
 
 def eligible(cutoff: Cutoff) -> pd.DataFrame:
-    """Features of the players who were neither excluded nor closed."""
-    return cutoff.features[cutoff.labels["is_eligible"].to_numpy().astype(bool)]
+    """Features of the players who were neither excluded nor closed, and of whom a day is known."""
+    keep: np.ndarray = cutoff.labels["is_eligible"].to_numpy().astype(bool) & rfm.dated(cutoff.features)
+    return cutoff.features[keep]
 
 
 def days_between(before: Cutoff, after: Cutoff) -> float:

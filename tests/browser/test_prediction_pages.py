@@ -84,7 +84,7 @@ def test_prediction_pages__before_the_first_run__say_what_to_do(width: int, live
         assert not page.locator("#changelist-form").is_visible()
         assert fits(page)
     page.locator(".pred-empty").get_by_role("link", name="Models").click()
-    assert page.get_by_text("No model has been trained yet").is_visible()
+    page.get_by_text("No model has been trained yet").wait_for()
 
 
 def test_distribution__slider_by_keyboard__moves_the_figures_and_the_link(live_admin: Any, scores: Scores) -> None:
@@ -106,6 +106,7 @@ def test_distribution__slider_by_keyboard__moves_the_figures_and_the_link(live_a
     assert show.count() > 8
     page.get_by_role("link", name="Show these players").click()
     page.wait_for_url("**probability_from=0.61")
+    page.locator("#result_list tr.data-row").first.wait_for()
     assert page.locator("#result_list tr.data-row").count() == 4
 
 
@@ -121,7 +122,7 @@ def test_lists__export_and_tabs__lead_where_they_say(live_admin: Any, scores: Sc
     page.locator("#result_list a", has_text="P-9").first.click()
     page.wait_for_url("**#predictions")
     panel = page.get_by_role("tabpanel", name="Predictions")
-    assert panel.get_by_role("region", name="Churn").get_by_text("95 %", exact=True).is_visible()
+    panel.get_by_role("region", name="Churn").get_by_text("95 %", exact=True).wait_for()
     assert panel.get_by_role("img", name="History of 4 scores", exact=False).is_visible()
 
 
@@ -179,6 +180,7 @@ def test_train__dialog__asks_for_kinds_and_a_reason(live_admin: Any, scores: Sco
     page.goto(live_admin.url + reverse("admin:predictions_modelversion_changelist"))
     page.locator("#header-inner a[hx-get]", has_text="Train").click()
     dialog = page.locator("#dialog")
+    dialog.get_by_role("checkbox").first.wait_for()
     assert dialog.get_by_role("checkbox").count() == 6
     assert fits(page)
     dialog.get_by_role("button", name="Train").click()

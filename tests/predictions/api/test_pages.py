@@ -272,6 +272,17 @@ def test_player_who_may_be_given_nothing__is_recommended_nothing(api: KeyedClien
     assert api.get("/predictions/churn/players/P1").json()["data"]["results"][0]["retention_recommendation"] == "No action"
 
 
+@pytest.mark.parametrize(("status", "asked"), [("ACTIVE", 1), ("CLOSED", 0)])
+def test_hint__of_what_would_make_somebody_play_more__is_not_given_for_players_who_may_be_given_nothing(
+    api: KeyedClient, monkeypatch: pytest.MonkeyPatch, status: str, asked: int
+) -> None:
+    churn(make_run(), PlayerFactory(external_id="P1", status=status), 0.9, reasons=[{"feature": "x", "value": 1, "contribution": 1}])
+    asks: list[int] = []
+    monkeypatch.setattr("predictions.services.counterfactual", asks.append)
+    answer = api.get("/predictions/churn/players/P1?hint=true").json()
+    assert (answer["data"]["hint"], len(asks)) == (None, asked)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_personal_data__in_no_answer(api: KeyedClient, kind: str) -> None:
     run = make_run()

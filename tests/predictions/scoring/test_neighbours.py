@@ -68,10 +68,10 @@ def test_facts__no_run__are_unknown_and_never_zero():
 
 
 def test_facts__withheld_kind__is_unknown():
-    ids = fill(20)
+    ids = fill(60)
     all_champions(without=(Kind.CHURN, Kind.LTV))
     predict()
-    found = facts_of(ids[0])
+    found = facts_of(ids[1])  # in euro, of which there are deposits enough to know a typical one
     assert {name for name, value in found.items() if value is None} == {"churn_probability", "churn_risk", "predicted_value"}
 
 
@@ -83,10 +83,17 @@ def test_facts__instant_before_the_run__knows_nothing_of_it():
     assert facts_of(ids[0], NOW)["churn_risk"] is not None
 
 
-def test_nightly__stages__score_after_segments_and_before_fraud_and_rewards():
+def test_nightly__stages__score_after_the_detectors_and_before_rewards():
     stages = NIGHTLY.stages
     place = stages.index("predictions.score")
-    assert stages[place - 1 : place + 3] == ("players.segments", "predictions.score", "predictions.publish", "fraud.links")
+    # after the detectors, whose findings the fraud score reads, and before the rules, which read the scores
+    assert stages[place - 2 : place + 3] == (
+        "fraud.links",
+        "fraud.signals",
+        "predictions.score",
+        "predictions.publish",
+        "rewards.tier_points",
+    )
     assert place < stages.index("rewards.evaluate")
 
 
