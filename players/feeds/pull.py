@@ -1,8 +1,8 @@
 """Pull the operator's API: a window of time per resource, through the same checks and merge as an uploaded file.
 
 The window begins a little before the cursor (late rows) or, at first, seven days back, and ends now. The cursor moves only when
-everything of the window has been taken in, so a source that fails, a worker that dies or a page that cannot be read costs a repetition,
-never a row: what was taken before is recognised and changes nothing. When the source is down the last good data stay as they are, with
+everything of the window has been taken in, so a source that fails, a worker that dies or a page that cannot be read costs a repetition:
+what was taken before is recognised and changes nothing. When the source is down the last good data stay as they are, with
 their age in `FeedState.failing_since`.
 """
 

@@ -1,4 +1,4 @@
-"""Rows of an API as a CSV file that the import reads. Memory does not grow with the rows."""
+"""Rows of an API as a CSV file that the import reads. Memory holds a short hash a row, never the rows."""
 
 import csv
 import hashlib
