@@ -1,15 +1,18 @@
 """Bonuses from the operator's API: rows in the shape of BONUS events, or close to it, each taking effect once.
 
 Other names of a field are accepted as listed in `_NAMES`; amounts are cleaned as in an import ('200.00200.00' is 400.00). A row that does
-not say its currency is in the player's; what else a BONUS event must say is never guessed: such a row is rejected with the field named.
+not say its currency is in the player's; what else a BONUS event must say is never guessed: such a row is refused with the field named.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from players.feeds.sinks import SinkResult
+from django.db import DataError
+
+from loyalty_site.common.errors import error_text
+from players.feeds.sinks import Refused
 from players.feeds.spool import flatten
 from players.imports.amounts import AmountFormat
 from players.imports.mapping import normalise
@@ -35,23 +38,19 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
 }
 _AMOUNTS = ("amount", "required_wagering_amount", "bonus_turned_real", "locked_amount")
 _UNSAID = {"origin": "api", "exchange_rate": "1"}  # neither changes what the bonus is worth to the player
-_MOST_REJECTED = 1_000
 
 
-def take_bonuses(pages: Iterable[list[dict[str, Any]]], at: datetime) -> SinkResult:
-    """Take the rows in their order. One that is refused is recorded and the rest goes on; run again, nothing changes."""
-    result = SinkResult()
-    for page in pages:
-        rows = [_named(row) for row in page]
-        known = Player.objects.filter(external_id__in={row.get("user_id", "") for row in rows})
-        players = {player.external_id: player for player in known.only("id", "external_id", "currency")}
-        for row in rows:
-            result.rows += 1
-            problem = _take(row, players, result, at)
-            if problem is not None and len(result.rejected) < _MOST_REJECTED:
-                field, reason, remedy = problem
-                result.rejected.append({"row": result.rows, "field": field, "reason": reason, "remedy": remedy})
-    return result
+def take_bonuses(page: list[dict[str, Any]], at: datetime) -> list[Refused]:
+    """Take the rows of a page in their order. One that is refused is named and the rest goes on; told again, nothing changes."""
+    refused = []
+    rows = [_named(row) for row in page]
+    known = Player.objects.filter(external_id__in={row.get("user_id", "") for row in rows})
+    players = {player.external_id: player for player in known.only("id", "external_id", "currency")}
+    for position, row in enumerate(rows):
+        problem = _take(row, players, at)
+        if problem is not None:
+            refused.append(Refused(position, *problem))
+    return refused
 
 
 def _named(row: dict[str, Any]) -> dict[str, str]:
@@ -64,7 +63,7 @@ def _named(row: dict[str, Any]) -> dict[str, str]:
     return {name: value for name, value in cells.items() if value != ""}
 
 
-def _take(row: dict[str, str], players: dict[str, Player], result: SinkResult, at: datetime) -> tuple[str, str, str] | None:
+def _take(row: dict[str, str], players: dict[str, Player], at: datetime) -> tuple[str, str, str] | None:
     player = players.get(row.get("user_id", ""))
     if player is None:
         return "user_id", "there is no such player", "Let the players be fetched first, or correct the id at the source."
@@ -83,7 +82,8 @@ def _take(row: dict[str, str], players: dict[str, Player], result: SinkResult, a
         (answer,) = receive_bonuses([contract.bonus_report(body.validated_data, player_id=player.pk)], at=at)
     except WalletError as error:
         return "", str(error), "Compare the bonus here with the one at the source."
+    except DataError as error:
+        return "", f"the database cannot hold it ({error_text(error, handles_rows=True)})", "Correct it at the source."
     if isinstance(answer, WalletError):
         return "", str(answer), "Compare the bonus here with the one at the source."
-    result.changed += answer.changed
     return None

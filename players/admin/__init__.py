@@ -1,5 +1,6 @@
 from . import (
     feed,  # noqa: F401
+    feed_refusal,  # noqa: F401
     game,  # noqa: F401
     imports,  # noqa: F401
     jurisdiction,  # noqa: F401

@@ -5,7 +5,8 @@ objects, or an object with the list under one of `data`, `results`, `items`, `re
 (`next`, `next_page_url`, `links.next`), a number (`next_page`), a count (`last_page`, `total_pages`, at the top or under `meta`), or,
 when the answer says nothing about pages, until a page is shorter than asked.
 
-Whole pages are taken or none: what cannot be read is asked for again.
+Whole pages are taken or none: what cannot be read is asked for again. A source that says how long to wait (`Retry-After`, seconds or a
+date) is never asked earlier: a short wait is waited for, a long one ends the reading with FeedDeferred.
 """
 
 import email.utils
@@ -18,19 +19,37 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.message import Message
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
+
+from loyalty_site.common.clock import utc_now
 
 MOST_PAGES = 100_000
 _MOST_BYTES = 64 * 1024 * 1024
 _LONGEST_PAUSE = 60.0
+# a longer wait than a year is a mistake of the source, and beyond what dates can hold
+_LONGEST_ASKED = 366 * 86_400.0
+_LONGEST_WHOLE_NUMBER = 18
 _LISTS = ("data", "results", "items", "records")
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class FeedError(Exception):
     """The source did not give what was asked for; the message names the address, what came instead, and what to do."""
+
+
+class WindowTooLarge(FeedError):
+    """The window holds more than can be taken at once; a shorter one may do."""
+
+
+class FeedDeferred(FeedError):
+    """The source asked to be left alone until `until` (aware); it must not be asked before."""
+
+    def __init__(self, message: str, until: datetime) -> None:
+        super().__init__(message)
+        self.until = until
 
 
 @dataclass(frozen=True)
@@ -47,11 +66,11 @@ class FeedSource:
 
 
 class _Retry(Exception):
-    """Worth another attempt, after `pause` seconds if the source said so."""
+    """Worth another attempt, not before `not_before` if the source said so."""
 
-    def __init__(self, why: str, pause: float | None = None) -> None:
+    def __init__(self, why: str, not_before: datetime | None = None) -> None:
         super().__init__(why)
-        self.pause = pause
+        self.not_before = not_before
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -62,16 +81,27 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 class FeedClient:
-    """Reads one source. `sleep` and `seed` are there so that tests need not wait and pauses are repeatable."""
+    """Reads one source. `sleep`, `now` and `seed` are there so that tests need not wait and pauses are repeatable."""
 
-    def __init__(self, source: FeedSource, *, sleep: Callable[[float], None] = time.sleep, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        source: FeedSource,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], datetime] = utc_now,
+        seed: int | None = None,
+    ) -> None:
         self.source = source
+        self.now = now
         self._sleep = sleep
         self._random = random.Random(seed)
         self._opener = urllib.request.build_opener(_NoRedirects)
 
     def pages(self, path: str, since: datetime, until: datetime) -> Iterator[list[dict[str, Any]]]:
-        """Pages of rows that changed in `since <= t < until` (aware), in the source's order. Raises FeedError."""
+        """Pages of rows that changed in `since <= t < until` (aware), in the source's order.
+
+        Raises FeedError; of its kinds FeedDeferred when the source wants to be left alone, and WindowTooLarge for endless pages.
+        """
         names = self.source.parameters
         query = {
             names["since"]: since.astimezone(UTC).isoformat().replace("+00:00", "Z"),
@@ -95,7 +125,7 @@ class FeedClient:
             if url is None:
                 return
             last_digest = digest
-        raise FeedError(f"{_shown(first)} has more than {MOST_PAGES:,} pages; ask for a shorter window or larger pages")
+        raise WindowTooLarge(f"{_shown(first)} has more than {MOST_PAGES:,} pages")
 
     def _page(self, url: str) -> tuple[list[dict[str, Any]], Any, bytes]:
         why = ""
@@ -104,13 +134,27 @@ class FeedClient:
                 return self._read(url)
             except _Retry as reason:
                 why = str(reason)
-                if attempt < self.source.attempts:
-                    pause = reason.pause if reason.pause is not None else self.source.pause * 2 ** (attempt - 1)
+                last = attempt == self.source.attempts
+                if reason.not_before is not None:
+                    self._wait_as_asked(url, why, reason.not_before, last)
+                elif not last:
                     # a little apart from others that wait for the same source
-                    self._sleep(min(pause, _LONGEST_PAUSE) * (0.75 + 0.5 * self._random.random()))
+                    pause = min(self.source.pause * 2 ** (attempt - 1), _LONGEST_PAUSE)
+                    self._sleep(pause * (0.75 + 0.5 * self._random.random()))
         raise FeedError(
-            f"{_shown(url)} failed {self.source.attempts} times, last: {why}; nothing of it was taken, the next pull asks again"
+            f"{_shown(url)} failed {self.source.attempts} times, last: {why}; nothing of it was taken, the next fetch asks again"
         )
+
+    def _wait_as_asked(self, url: str, why: str, not_before: datetime, last: bool) -> None:
+        """Wait until then and a little longer, never shorter; FeedDeferred when that is far away or no attempt is left."""
+        seconds = (not_before - self.now()).total_seconds()
+        if last or seconds > _LONGEST_PAUSE:
+            raise FeedDeferred(
+                f"{_shown(url)} answered {why} and asks to be left alone until {not_before:%Y-%m-%d %H:%M:%S} UTC; the first fetch after "
+                "that asks again",
+                not_before,
+            )
+        self._sleep(max(seconds, 0.0) * (1.0 + 0.1 * self._random.random()))
 
     def _read(self, url: str) -> tuple[list[dict[str, Any]], Any, bytes]:
         request = urllib.request.Request(url, headers={"Accept": "application/json", "User-Agent": "loyalty-backoffice"})
@@ -122,7 +166,7 @@ class FeedClient:
         except urllib.error.HTTPError as error:
             error.close()
             if error.code in _RETRIED:
-                raise _Retry(f"HTTP {error.code}", _asked_pause(error.headers.get("Retry-After"))) from error
+                raise _Retry(f"HTTP {error.code}", _not_before(error.headers, self.now())) from error
             advice = {
                 401: "check LOYALTY_FEED_AUTH",
                 403: "check LOYALTY_FEED_AUTH and what it may read",
@@ -135,7 +179,7 @@ class FeedClient:
             raise FeedError(f"{_shown(url)} answered more than {_MOST_BYTES // 2**20} MB in one page; set a smaller LOYALTY_FEED_PAGE_SIZE")
         try:
             # amounts stay the text that was sent: 10.10 must not become 10.1 or a float
-            answer = json.loads(body, parse_float=str, parse_constant=str)
+            answer = json.loads(body, parse_float=str, parse_constant=str, parse_int=_whole_number)
         except (ValueError, RecursionError) as error:
             raise _Retry(f"the answer is no JSON ({error})") from error
         rows = next((answer[name] for name in _LISTS if name in answer), None) if isinstance(answer, dict) else answer
@@ -144,6 +188,8 @@ class FeedClient:
         for position, row in enumerate(rows, start=1):
             if not isinstance(row, dict):
                 raise _Retry(f"row {position} of the page is no object")
+        if b"\\u0000" in body or b"\\ud" in body or b"\\uD" in body:
+            rows = _storable(rows)
         return rows, answer, hashlib.sha256(body).digest()
 
     def _next(self, answer: Any, url: str, first: str, query: dict[str, Any], number: int, rows: int) -> str | None:
@@ -182,16 +228,41 @@ def _shown(url: str) -> str:
     return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
 
 
-def _asked_pause(header: str | None) -> float | None:
-    """Retry-After as seconds: a number, or an HTTP date."""
-    if not header:
+def _not_before(headers: Message, now: datetime) -> datetime | None:
+    """The instant that Retry-After names, as seconds from now or as an HTTP date; None without one that can be read.
+
+    A date is the source's time: where its clock (the Date header) is behind ours, its distance counts, not its digits.
+    """
+    asked = (headers.get("Retry-After") or "").strip()
+    if asked.isascii() and asked.isdigit():
+        seconds = float(asked) if len(asked) <= _LONGEST_WHOLE_NUMBER else float("inf")
+    elif (moment := _http_date(asked)) is not None:
+        sent = _http_date(headers.get("Date") or "") or now
+        seconds = max((moment - now).total_seconds(), (moment - sent).total_seconds(), 0.0)
+    else:
         return None
-    if header.strip().isdigit():
-        return float(header.strip())
+    return now + timedelta(seconds=seconds) if seconds <= _LONGEST_ASKED else None
+
+
+def _http_date(text: str) -> datetime | None:
     try:
-        moment = email.utils.parsedate_to_datetime(header)
-    except ValueError:
+        moment = email.utils.parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max((moment - datetime.now(UTC)).total_seconds(), 0.0)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _whole_number(text: str) -> int | str:
+    """Numbers too long to be an id or a count stay text: Python refuses to read thousands of digits, and one cell must not stop a page."""
+    return int(text) if len(text) <= _LONGEST_WHOLE_NUMBER else text
+
+
+def _storable(value: Any) -> Any:
+    """`value` without what JSON can say and no database text can hold: NUL and halves of characters, replaced by the mark for that."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_storable(one) for one in value]
+    if isinstance(value, dict):
+        return {_storable(name): _storable(one) for name, one in value.items()}
+    return value

@@ -1,24 +1,26 @@
 """Resources that belong to a layer above: that layer registers who takes their rows, in its `AppConfig.ready()`.
 
-A sink takes pages of raw rows and returns figures. What it cannot take it returns as rejected rows with reasons, and goes on.
+A sink takes one page of raw rows, each row for itself and safe to be told again, and answers which it refused. What it cannot take it
+names with the reason and goes on; `refusals` keeps such rows and tells them again.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 
-@dataclass
-class SinkResult:
-    """`rejected`: [{"row", "field", "reason", "remedy"}], never the row itself."""
+@dataclass(frozen=True)
+class Refused:
+    """Why the row at `position` (from 0) of the page was not taken. `field` is empty when it is about the whole row."""
 
-    rows: int = 0
-    changed: int = 0
-    rejected: list[dict[str, Any]] = field(default_factory=list)
+    position: int
+    field: str
+    reason: str
+    remedy: str
 
 
-Sink = Callable[[Iterable[list[dict[str, Any]]], datetime], SinkResult]
+Sink = Callable[[list[dict[str, Any]], datetime], list[Refused]]
 
 _sinks: dict[str, Sink] = {}
 

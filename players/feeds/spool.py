@@ -3,9 +3,14 @@
 import csv
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from players.feeds.client import WindowTooLarge
+from players.imports.readers import Limits
 
 _LONGEST_CELL = 32_000
 
@@ -28,14 +33,37 @@ def flatten(row: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return cells
 
 
-def write_csv(pages: Iterable[list[dict[str, Any]]], target: Path) -> tuple[int, list[str]]:
-    """Write the rows of all pages to `target`; a row that was there already, cell for cell, is written once. Returns (rows, headers).
+@dataclass(frozen=True)
+class Spool:
+    """Distinct rows that wait in a file, and every header that any of them has."""
 
-    A row may have cells that earlier ones lacked, so rows wait in a file beside the target until all headers are known.
+    rows: int
+    headers: list[str]
+    _waiting: Path
+    _target: Path
+    _limits: Limits
+
+    def write_csv(self, empty: Sequence[str] = ()) -> None:
+        """Write the rows to the target, with the columns `empty` beside their own. Raises WindowTooLarge, as `spooled` does."""
+        with self._waiting.open(encoding="utf-8") as lines, self._target.open("w", encoding="utf-8", newline="") as out:
+            writer = csv.DictWriter(out, fieldnames=[*self.headers, *empty], restval="")
+            writer.writeheader()
+            for line in lines:
+                writer.writerow(json.loads(line))
+        _require_bytes(self._target.stat().st_size, self._limits)
+
+
+@contextmanager
+def spooled(pages: Iterable[list[dict[str, Any]]], target: Path, limits: Limits) -> Iterator[Spool]:
+    """Keep the rows of all pages beside `target` until they are written; a row that was there already, cell for cell, is kept once.
+
+    Raises WindowTooLarge after the page with which there are more rows, or more bytes, than an import takes. A row may have cells that
+    earlier ones lacked, so rows wait in a file until all headers are known.
     """
     waiting = target.with_suffix(".rows")
     headers: dict[str, None] = {}
     seen: set[bytes] = set()
+    size = 0
     try:
         with waiting.open("w", encoding="utf-8") as out:
             for page in pages:
@@ -47,12 +75,17 @@ def write_csv(pages: Iterable[list[dict[str, Any]]], target: Path) -> tuple[int,
                         continue
                     seen.add(digest)
                     headers |= dict.fromkeys(cells)
+                    # the least that the row will take: quotes and cells that only others have come on top
+                    size += sum(len(cell.encode()) + 1 for cell in cells.values())
                     out.write(line + "\n")
-        with waiting.open(encoding="utf-8") as lines, target.open("w", encoding="utf-8", newline="") as out:
-            writer = csv.DictWriter(out, fieldnames=list(headers), restval="")
-            writer.writeheader()
-            for line in lines:
-                writer.writerow(json.loads(line))
+                if len(seen) > limits.rows:
+                    raise WindowTooLarge(f"there are more than the {limits.rows:,} rows that an import takes (IMPORT_MAX_ROWS)")
+                _require_bytes(size, limits)
+        yield Spool(len(seen), list(headers), waiting, target, limits)
     finally:
         waiting.unlink(missing_ok=True)
-    return len(seen), list(headers)
+
+
+def _require_bytes(size: int, limits: Limits) -> None:
+    if size > limits.megabytes * 2**20:
+        raise WindowTooLarge(f"they are more than the {limits.megabytes:,} MB that an import takes (IMPORT_MAX_MEGABYTES)")

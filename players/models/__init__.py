@@ -1,5 +1,5 @@
 from .activity import ActivityTotals, Game, GamePlay, Payment, PlaySession
-from .feed import FeedState
+from .feed import FeedRefusal, FeedRun, FeedState
 from .import_job import ImportChange, ImportJob, ImportMapping, QuarantinedRow
 from .jurisdiction import Jurisdiction, JurisdictionPack
 from .player import Player, Segment, SegmentMove
@@ -13,6 +13,8 @@ __all__ = [
     "ActivityTotals",
     "DepositLimit",
     "Exclusion",
+    "FeedRefusal",
+    "FeedRun",
     "FeedState",
     "Game",
     "GamePlay",

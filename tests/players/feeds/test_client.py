@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from players.feeds.client import FeedClient, FeedError, FeedSource
+from players.feeds.client import FeedClient, FeedDeferred, FeedError, FeedSource
 
 from .source import Asked, Reply, running
 
@@ -114,13 +114,92 @@ def test_pages__nobody_listening__is_an_error() -> None:
         _rows(_client(url, attempts=2))
 
 
-def test_pages__too_many_requests__waits_as_long_as_was_asked() -> None:
-    pauses: list[float] = []
-    busy = Reply({}, status=429, headers={"Retry-After": "7"})
-    with running(lambda asked, number: busy if number == 1 else Reply([])) as operator:
-        _rows(_client(operator.url, pauses))
-    assert len(pauses) == 1
-    assert 7 * 0.75 <= pauses[0] <= 7 * 1.25
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2026, 3, 8, 12, 0, 0, 250_000, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+
+
+def _asking(header: dict[str, str], *, busy: int = 1, attempts: int = 3, status: int = 429) -> tuple[list[float], str, datetime | None]:
+    """(seconds after the first request at which each came, error, until when it is left alone) at a source busy `busy` times."""
+    clock = Clock()
+    begin = clock.now()
+    came: list[float] = []
+
+    def answer(asked: Asked, number: int) -> Reply:
+        came.append((clock.now() - begin).total_seconds())
+        return Reply({}, status=status, headers=header) if number <= busy else Reply([])
+
+    with running(answer) as operator:
+        for seed in range(5):  # whatever the random part of a pause
+            came.clear()
+            operator.asked.clear()
+            begin = clock.now()
+            client = FeedClient(FeedSource(url=operator.url, attempts=attempts), sleep=clock.sleep, now=clock.now, seed=seed)
+            try:
+                list(client.pages("players_details", SINCE, UNTIL))
+            except FeedDeferred as error:
+                return came, str(error), error.until
+            if "Date" in header or not header["Retry-After"].isdigit():
+                break  # dates are for one beginning
+    return came, "", None
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_pages__retry_after_in_seconds__is_never_undercut(status: int) -> None:
+    came, error, _ = _asking({"Retry-After": "7"}, status=status)
+    assert error == ""
+    assert len(came) == 2
+    assert 7 <= came[1] <= 7.7
+
+
+def test_pages__retry_after_as_a_date__is_never_undercut() -> None:
+    # the header knows whole seconds, the clock stands at 12:00:00.25
+    came, error, _ = _asking({"Retry-After": "Sun, 08 Mar 2026 12:00:30 GMT", "Date": "Sun, 08 Mar 2026 12:00:00 GMT"})
+    assert error == ""
+    assert len(came) == 2
+    assert 29.75 <= came[1] <= 33
+
+
+def test_pages__retry_after_as_a_date_of_a_slow_clock__keeps_its_distance() -> None:
+    came, error, _ = _asking({"Retry-After": "Sun, 08 Mar 2026 11:00:40 GMT", "Date": "Sun, 08 Mar 2026 11:00:00 GMT"})
+    assert error == ""
+    assert len(came) == 2
+    assert 40 <= came[1] <= 44
+
+
+@pytest.mark.parametrize(
+    ("asked", "until"),
+    [
+        ("61", datetime(2026, 3, 8, 12, 1, 1, 250_000, tzinfo=UTC)),
+        ("86400", datetime(2026, 3, 9, 12, 0, 0, 250_000, tzinfo=UTC)),
+        ("Sun, 08 Mar 2026 14:00:00 GMT", datetime(2026, 3, 8, 14, 0, 0, tzinfo=UTC)),
+    ],
+)
+def test_pages__retry_after_longer_than_a_pause__gives_up_and_says_until_when(asked: str, until: datetime) -> None:
+    came, error, left_alone = _asking({"Retry-After": asked, "Date": "Sun, 08 Mar 2026 12:00:01 GMT"})
+    assert came == [0.0]
+    assert left_alone == until
+    assert f"answered HTTP 429 and asks to be left alone until {until:%Y-%m-%d %H:%M:%S} UTC" in error
+
+
+def test_pages__retry_after_at_the_last_attempt__is_kept_for_the_next_pull() -> None:
+    came, _, left_alone = _asking({"Retry-After": "30"}, busy=9, attempts=1)
+    assert (came, left_alone) == ([0.0], datetime(2026, 3, 8, 12, 0, 30, 250_000, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("nonsense", ["soon", "-5", "9" * 30, "\u00b2"])
+def test_pages__retry_after_that_says_nothing__is_paused_for_as_usual(nonsense: str) -> None:
+    came, error, _ = _asking({"Retry-After": nonsense})
+    assert error == ""
+    assert 0.75 <= came[1] <= 1.25
 
 
 @pytest.mark.parametrize(
@@ -150,6 +229,13 @@ def test_pages__next_link_to_another_host__keeps_the_credentials_here() -> None:
 def test_pages__amounts__stay_the_text_that_was_sent() -> None:
     with running(lambda asked, number: Reply(raw=b'[{"amount": 10.10, "glued": "200.00200.00", "odd": NaN}]')) as operator:
         assert _rows(_client(operator.url)) == [{"amount": "10.10", "glued": "200.00200.00", "odd": "NaN"}]
+
+
+def test_pages__text_and_numbers_that_no_database_holds__do_not_stop_the_page() -> None:
+    raw = b'[{"name": "a\\u0000b \\ud83d \\uD83D\\uDE00", "n": ' + b"9" * 5000 + b', "more": {"x": ["\\u0000"]}}]'
+    with running(lambda asked, number: Reply(raw=raw)) as operator:
+        (row,) = _rows(_client(operator.url))
+    assert row == {"name": "a\ufffdb \ufffd \U0001f600", "n": "9" * 5000, "more": {"x": ["\ufffd"]}}
 
 
 def test_error__names_no_query__which_could_name_players() -> None:

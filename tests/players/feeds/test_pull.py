@@ -1,6 +1,5 @@
 """Pulling the operator's API into the database: the window, the cursor, the cleaning, faults, and the age of what is known."""
 
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,19 +8,32 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from loyalty_site.common.jobs import JobOverlap, overlap_lock
-from players.feeds.client import FeedClient, FeedSource
-from players.feeds.pull import pull_all, stale_since
-from players.models import FeedState, ImportJob, ImportMapping, Payment, Player, PlayerDay, PlaySession, QuarantinedRow
+from players.feeds.freshness import stale_since
+from players.feeds.pull import pull_all
+from players.models import FeedRefusal, FeedState, ImportJob, ImportMapping, Payment, Player, PlayerDay, PlaySession, QuarantinedRow
 from wallet.models import BonusGrant
 
-from .source import Asked, Operator, Reply, running
+from .conftest import AT, PATHS, serving
+from .source import Asked, Reply
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-AT = datetime(2026, 3, 8, 12, tzinfo=UTC)
 PLAYERS = [
-    {"user_id": "P-1", "country": "FI", "currency": "EUR", "registration_date": "2026-01-02T10:00:00Z", "language": "fi"},
-    {"user_id": "Игрок-2", "country": "MT", "currency": "EUR", "registration_date": "2026-02-02T10:00:00Z"},
+    {
+        "user_id": "P-1",
+        "country": "FI",
+        "currency": "EUR",
+        "registration_date": "2026-01-02T10:00:00Z",
+        "language": "fi",
+        "updated_at": "2026-03-02T09:00:00Z",
+    },
+    {
+        "user_id": "Игрок-2",
+        "country": "MT",
+        "currency": "EUR",
+        "registration_date": "2026-02-02T10:00:00Z",
+        "updated_at": "2026-03-02T09:30:00Z",
+    },
 ]
 DEPOSITS = [
     {
@@ -63,24 +75,13 @@ DATA: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def all_well(asked: Asked, number: int) -> Reply:
+all_well = serving({resource: DATA[path] for resource, path in PATHS.items()})
+
+
+def careless(asked: Asked, number: int) -> Reply:
+    """Gives everything whatever the window: all of it comes in every slice."""
     page, size = int(asked.query["page"]), int(asked.query["per_page"])
     return Reply({"data": DATA[asked.path][(page - 1) * size : page * size]})
-
-
-@pytest.fixture
-def start(settings: Any) -> Iterator[Callable[..., tuple[Operator, FeedClient]]]:
-    """Start the operator's API and point the settings at it."""
-    from contextlib import ExitStack
-
-    with ExitStack() as stack:
-
-        def begin(answer: Callable[[Asked, int], Reply] = all_well) -> tuple[Operator, FeedClient]:
-            operator = stack.enter_context(running(answer))
-            settings.FEED_URL = operator.url
-            return operator, FeedClient(FeedSource(url=operator.url, page_size=2, attempts=2), sleep=lambda seconds: None, seed=1)
-
-        yield begin
 
 
 def _errors(done: list[Any]) -> dict[str, str]:
@@ -88,7 +89,7 @@ def _errors(done: list[Any]) -> dict[str, str]:
 
 
 def test_pull__first_time__takes_seven_days_cleans_and_moves_the_cursor(start: Any) -> None:
-    operator, client = start()
+    operator, client = start(all_well)
     done = pull_all(AT, client)
     assert _errors(done) == {}
     assert [(one.resource, one.rows, one.rejected) for one in done] == [
@@ -97,8 +98,12 @@ def test_pull__first_time__takes_seven_days_cleans_and_moves_the_cursor(start: A
         ("logs", 1, 0),
         ("bonuses", 3, 2),
     ]
-    assert {asked.query["from"] for asked in operator.asked} == {"2026-03-01T11:00:00Z"}  # seven days and the overlap of an hour
-    assert {asked.query["to"] for asked in operator.asked} == {"2026-03-08T12:00:00Z"}
+    slices = list(dict.fromkeys((asked.query["from"], asked.query["to"]) for asked in operator.asked))
+    # seven days and the overlap of an hour, a day at a time
+    assert slices == [
+        *((f"2026-03-{day:02d}T11:00:00Z", f"2026-03-{day + 1:02d}T11:00:00Z") for day in range(1, 8)),
+        ("2026-03-08T11:00:00Z", "2026-03-08T12:00:00Z"),
+    ]
     assert set(Player.objects.values_list("external_id", "country", "language")) == {("P-1", "FI", "fi"), ("Игрок-2", "MT", "")}
     assert list(Payment.objects.order_by("external_id").values_list("external_id", "amount", "status", "kind")) == [
         ("1", Decimal("400.0000"), "COMPLETED", "DEPOSIT"),
@@ -110,13 +115,16 @@ def test_pull__first_time__takes_seven_days_cleans_and_moves_the_cursor(start: A
     assert PlaySession.objects.get().ip == "10.0.0.1"
     assert sorted(QuarantinedRow.objects.values_list("value", flat=True)) == ["200.0.0", "NaN", "abc"]
     assert list(BonusGrant.objects.values_list("principal", "currency")) == [(2000, "EUR")]
-    assert [(one["field"], one["row"]) for one in FeedState.objects.get(resource="bonuses").rejected] == [("user_id", 2), ("amount", 3)]
+    assert list(FeedRefusal.objects.values_list("resource", "field", "status")) == [
+        ("bonuses", "user_id", "OPEN"),
+        ("bonuses", "amount", "OPEN"),
+    ]
     assert set(FeedState.objects.values_list("cursor_at", "failing_since", "failures")) == {(AT, None, 0)}
-    assert stale_since() is None
+    assert stale_since(AT) is None
 
 
 def test_pull__again__asks_from_the_cursor_and_changes_nothing(start: Any) -> None:
-    operator, client = start()
+    operator, client = start(careless)
     pull_all(AT, client)
     before = list(Payment.objects.order_by("id").values()), list(BonusGrant.objects.values("id", "status", "principal", "balance"))
     operator.asked.clear()
@@ -131,6 +139,8 @@ def test_pull__again__asks_from_the_cursor_and_changes_nothing(start: Any) -> No
 def test_pull__rows_repeated_over_pages__count_once(start: Any) -> None:
     def doubled(asked: Asked, number: int) -> Reply:
         if asked.path != "/api/players_deposit_details":
+            return Reply([])
+        if asked.query["from"] != "2026-03-02T11:00:00Z":
             return Reply([])
         pages = [DEPOSITS[0:2], DEPOSITS[1:3], DEPOSITS[2:3]]
         return Reply(pages[int(asked.query["page"]) - 1])
@@ -160,15 +170,15 @@ def test_pull__source_down__keeps_the_last_good_data_and_says_since_when(start: 
     deposits = FeedState.objects.get(resource="deposits")
     assert (deposits.cursor_at, deposits.failing_since, deposits.failures) == (AT, first, 2)
     assert FeedState.objects.get(resource="logs").cursor_at == second
-    assert stale_since() == first
+    assert stale_since(second) == AT  # the last success: since then nothing is complete
     state["down"] = False
     pull_all(AT + timedelta(hours=3), client)
     deposits.refresh_from_db()
     assert (deposits.failing_since, deposits.failures, deposits.last_error) == (None, 0, "")
-    assert stale_since() is None
+    assert stale_since(AT + timedelta(hours=3)) is None
 
 
-def test_pull__page_that_stays_unreadable__takes_nothing_of_the_resource(start: Any) -> None:
+def test_pull__page_that_stays_unreadable__takes_nothing_of_its_slice(start: Any) -> None:
     def broken(asked: Asked, number: int) -> Reply:
         if asked.path == "/api/players_deposit_details" and asked.query["page"] == "2":
             return Reply(raw=b'{"data": [')
@@ -176,8 +186,9 @@ def test_pull__page_that_stays_unreadable__takes_nothing_of_the_resource(start: 
 
     _, client = start(broken)
     assert "is no JSON" in _errors(pull_all(AT, client))["deposits"]
-    assert Payment.objects.count() == 0
-    assert FeedState.objects.get(resource="deposits").cursor_at is None
+    # the day from 2026-03-03T11 on holds four deposits, so it has a second page; the days before it are in
+    assert sorted(Payment.objects.values_list("external_id", flat=True)) == ["1", "2"]
+    assert FeedState.objects.get(resource="deposits").cursor_at == datetime(2026, 3, 3, 11, tzinfo=UTC)
 
 
 def test_pull__columns_nobody_knows__names_the_mapping_to_save_and_takes_it(start: Any) -> None:
@@ -216,7 +227,7 @@ def test_pull__while_another_is_under_way__is_left_to_it(start: Any) -> None:
             connection.close()
         return "pulled"
 
-    _, client = start()
+    _, client = start(all_well)
     with overlap_lock("players.feeds"), ThreadPoolExecutor(1) as pool:
         assert "another run" in pool.submit(attempt).result()
     with ThreadPoolExecutor(1) as pool:
@@ -228,30 +239,3 @@ def test_command__without_an_address__says_what_to_set(settings: Any) -> None:
     with pytest.raises(CommandError, match="LOYALTY_FEED_URL"):
         call_command("pull_feeds")
     assert pull_all(AT) == []
-
-
-def test_page__shows_freshness_failures_and_fetches_on_request_by_permission(start: Any, django_user_model: Any) -> None:
-    from django.contrib.auth.models import Group
-    from django.test import Client
-
-    from loyalty_site.common.models import AuditEvent
-
-    _, client = start()
-    pull_all(AT, client)
-    FeedState.objects.filter(resource="logs").update(failing_since=AT, last_error="HTTP 500")
-    answers = {}
-    for role in ("Compliance", "CRM manager"):  # the second one fetches, after which nothing fails any more
-        user = django_user_model.objects.create_user(role, password="x", is_staff=True)
-        user.groups.add(Group.objects.get(name=role))
-        browser = Client()
-        browser.force_login(user)
-        listed = browser.get("/admin/players/feedstate/")
-        assert (listed.status_code, FeedState.objects.count()) == (200, 4)
-        page = listed.content.decode()
-        assert "Failing since 2026-03-08 12:00 UTC" in page
-        row = FeedState.objects.get(resource="bonuses")
-        assert "there is no such player" in browser.get(f"/admin/players/feedstate/{row.pk}/change/").content.decode()
-        answers[role] = browser.get("/admin/players/feedstate/fetch-now/").status_code, "Fetch now" in page
-    assert answers == {"CRM manager": (302, True), "Compliance": (403, False)}
-    assert AuditEvent.objects.filter(action="players.feed_requested").count() == 1
-    assert FeedState.objects.get(resource="logs").failing_since is None  # workers run at once here
