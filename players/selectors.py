@@ -31,6 +31,7 @@ __all__ = [
 PACK_FIELDS = (
     "bonuses_allowed",
     "offers_need_marketing_consent",
+    "scores_need_profiling_consent",
     "max_wagering_multiple",
     "max_bonus_amount",
     "min_bonus_age",

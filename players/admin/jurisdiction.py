@@ -66,6 +66,7 @@ class PackForm(forms.ModelForm):
             "valid_to",
             "bonuses_allowed",
             "offers_need_marketing_consent",
+            "scores_need_profiling_consent",
             "max_wagering_multiple",
             "max_bonus_amount",
             "min_bonus_age",
@@ -101,6 +102,7 @@ class PackInline(StackedInline):
     fields = (
         ("valid_from", "valid_to"),
         ("bonuses_allowed", "offers_need_marketing_consent"),
+        "scores_need_profiling_consent",
         ("max_wagering_multiple", "max_bonus_amount"),
         ("min_bonus_age", "min_wagering_hours"),
         ("one_product_per_bonus", "pausing_allowed"),
@@ -193,6 +195,7 @@ class JurisdictionPackAdmin(SimpleHistoryAdmin, BackOfficeAdmin):
             },
         ),
         ("Contact", {"fields": (("offers_need_marketing_consent", "no_offers_after_inactive_days"),)}),
+        ("Predictions", {"fields": ("scores_need_profiling_consent",)}),
         ("Deposit limits", {"fields": ("limit_increase_delay_hours",)}),
         ("Where it is written", {"fields": ("source",)}),
     )

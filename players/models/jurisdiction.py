@@ -35,6 +35,10 @@ class JurisdictionPack(models.Model):
     valid_to = models.DateField(null=True, blank=True, help_text="First day on which it no longer holds; empty: open end.")
     bonuses_allowed = models.BooleanField(default=True)
     offers_need_marketing_consent = models.BooleanField(default=True)
+    scores_need_profiling_consent = models.BooleanField(
+        default=False,
+        help_text="Without a player's consent to profiling there is no churn, value, segment or engagement; fraud is scored all the same.",
+    )
     max_wagering_multiple = models.DecimalField(
         max_digits=8, decimal_places=2, null=True, blank=True, help_text="Most times a bonus may have to be wagered."
     )
