@@ -76,8 +76,13 @@ def shown(value: str, column: str, job: ImportJob, may_see_personal: bool) -> st
 
 
 def shown_reason(row: QuarantinedRow, job: ImportJob, may_see_personal: bool) -> str:
-    """The reason, without the values it quotes when the file holds personal data that the reader may not see."""
-    return row.reason if may_see_personal or not personal_headers(job) else re.sub(r"'[^']*'", _HIDDEN, row.reason)
+    """The reason, without the values it quotes when the file holds personal data that the reader may not see.
+
+    Hidden from the first quote to the last: a value may hold quotes itself (O'Brien).
+    """
+    if may_see_personal or not personal_headers(job):
+        return row.reason
+    return re.sub(r"""['"].*['"]""", _HIDDEN, row.reason, flags=re.DOTALL)
 
 
 # --- upload and mapping ---------------------------------------------------------------------------------------------

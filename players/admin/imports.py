@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import BooleanField, Value
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
@@ -147,8 +148,9 @@ class QuarantinedRowAdmin(ViewOnlyAdmin):
         return import_row_pages.row_redirect(request, object_id)
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        self._may_see_personal = request.user.has_perm("players.view_player_pii")
-        return super().get_queryset(request)
+        # on the rows: this object serves all threads, and the permission is this request's alone
+        may_see = Value(request.user.has_perm("players.view_player_pii"), output_field=BooleanField())
+        return super().get_queryset(request).annotate(may_see_personal=may_see)
 
     @display(description="Import and row", ordering="row_number")
     def place(self, row: QuarantinedRow) -> str:
@@ -156,11 +158,11 @@ class QuarantinedRowAdmin(ViewOnlyAdmin):
 
     @display(description="Value")
     def shown_value(self, row: QuarantinedRow) -> str:
-        return import_pages.shown(row.value, row.column, row.job, self._may_see_personal)[:60] or DASH
+        return import_pages.shown(row.value, row.column, row.job, row.may_see_personal)[:60] or DASH  # type: ignore[attr-defined]
 
     @display(description="Reason", ordering="code")
     def why(self, row: QuarantinedRow) -> str:
-        return import_pages.shown_reason(row, row.job, self._may_see_personal)
+        return import_pages.shown_reason(row, row.job, row.may_see_personal)  # type: ignore[attr-defined]
 
     @display(description="Status", ordering="status")
     def status_badge(self, row: QuarantinedRow) -> SafeString:

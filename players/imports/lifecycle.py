@@ -9,6 +9,7 @@ from django.db import OperationalError, connection, transaction
 
 from loyalty_site.common import audit
 from loyalty_site.common.clock import require_utc
+from loyalty_site.common.errors import error_location, error_text
 from loyalty_site.common.jobs import JobOverlap, overlap_lock
 from loyalty_site.common.models import ApiClient
 from players.imports import stage, undoing
@@ -48,7 +49,7 @@ def check_import(job_id: int, *, at: datetime) -> ImportJob:
         except ImportRefused as refused:
             return _fail(job, f"{refused.message} {refused.remedy}", refused.as_dict(), at)
         except Exception as error:
-            logger.exception("players.import_check_failed job=%s", job_id)
+            _log_failure("players.import_check_failed", job_id, error)
             _fail(job, f"The check stopped: {type(error).__name__}. An administrator finds the details in the log.", {}, at)
             raise
         job.result["same_file_as"] = _same_file_as(job)
@@ -63,6 +64,11 @@ def check_import(job_id: int, *, at: datetime) -> ImportJob:
             job.pk, job.total_rows, job.created_count, job.updated_count, job.unchanged_count, job.quarantined_count,
         )  # fmt: skip
         return job
+
+
+def _log_failure(event: str, job_id: int, error: Exception) -> None:
+    """Where and what kind, not logger.exception: the messages of errors quote cells and whole rows of players."""
+    logger.error("%s job=%s error=%s\n%s", event, job_id, error_text(error, handles_rows=True), error_location(error))
 
 
 def _same_file_as(job: ImportJob) -> int | None:
@@ -144,7 +150,7 @@ def apply_import(job_id: int, *, at: datetime, actor: User | None = None) -> Imp
             except Cancelled:
                 return _end_cancelled(job, at)
             except Exception as error:
-                logger.exception("players.import_failed job=%s", job_id)
+                _log_failure("players.import_failed", job_id, error)
                 _fail(job, f"Nothing was written: {type(error).__name__}. An administrator finds the details in the log.", {}, at)
                 raise
         elif job.status != Status.DONE:

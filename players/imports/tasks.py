@@ -1,11 +1,14 @@
 """Background work of the imports. The state is in the database: a lost message costs nothing, `resume_imports` finds the job again."""
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 from celery import shared_task
 from django.db.models import Q
 
 from loyalty_site.common.clock import utc_now
+from loyalty_site.common.errors import error_text
 from loyalty_site.common.jobs import JobOverlap
 from players.imports import services
 from players.imports.problems import ImportRefused
@@ -14,22 +17,29 @@ from players.models import ImportJob
 logger = logging.getLogger(__name__)
 
 
+class ImportFailed(RuntimeError):
+    """An import ended in an error, told without the rows that the error quotes: Celery writes what a task raises into its log."""
+
+
 @shared_task(name="players.imports.check")
 def check_import_file(job_id: int) -> None:
-    """Validate an uploaded file and prepare its preview."""
-    try:
-        services.check_import(job_id, at=utc_now())
-    except (JobOverlap, ImportRefused) as refused:
-        logger.info("players.import_check_skipped job=%s why=%s", job_id, refused)
+    """Validate an uploaded file and prepare its preview. Raises ImportFailed."""
+    _run(services.check_import, job_id)
 
 
 @shared_task(name="players.imports.apply")
 def apply_import_file(job_id: int) -> None:
-    """Write a confirmed import and run its follow-up."""
+    """Write a confirmed import and run its follow-up. Raises ImportFailed."""
+    _run(services.apply_import, job_id)
+
+
+def _run(work: Callable[..., Any], job_id: int) -> None:
     try:
-        services.apply_import(job_id, at=utc_now())
+        work(job_id, at=utc_now())
     except (JobOverlap, ImportRefused) as refused:
-        logger.info("players.import_apply_skipped job=%s why=%s", job_id, refused)
+        logger.info("players.import_skipped job=%s work=%s why=%s", job_id, work.__name__, refused)
+    except Exception as error:
+        raise ImportFailed(f"import {job_id}: {error_text(error, handles_rows=True)}") from None
 
 
 @shared_task(name="players.imports.resume")

@@ -7,10 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, connections, transaction
 
 from loyalty_site.common import jobs
 from loyalty_site.common.models import JobChunk, JobRun
+from loyalty_site.job_tasks import start_job
 from players.models import Player
 from tests.factories import NOW, PlayerFactory
 
@@ -281,6 +283,66 @@ def test_reopen_failed__later_run_succeeded__is_refused_and_the_run_stays_ended(
         jobs.reopen_failed(run)
     run.refresh_from_db()
     assert (run.status, run.cancel_requested, log) == (JobRun.Status.CANCELLED, True, [])
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("ended", ["failed", "cancelled", "failed as a stage"])
+def test_reopen_failed__job_that_takes_no_run_up_again__is_refused_and_the_run_stays_ended(registry: None, ended: str) -> None:
+    def work(scope: jobs.Scope) -> dict[str, Any]:
+        raise ValueError("broken")
+
+    jobs.register(jobs.Job("decision", "Decision", work, three_ranges, rerun_refusal="decide again"))
+    jobs.register(jobs.Pipeline("decisions", "Decisions", ("decision",)))
+    run = jobs.create_run("decisions" if ended == "failed as a stage" else "decision", as_of=NOW)
+    if ended == "cancelled":
+        jobs.request_cancel(run)
+    run = jobs.execute(run)
+    before = (run.status, run.cancel_requested, list(run.chunks.values_list("status", flat=True)))
+    assert before[0] in (JobRun.Status.FAILED, JobRun.Status.CANCELLED)
+    with pytest.raises(jobs.JobRefused, match="^decide again$"):
+        jobs.reopen_failed(run)
+    run.refresh_from_db()
+    assert (run.status, run.cancel_requested, list(run.chunks.values_list("status", flat=True))) == before
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("status", [JobRun.Status.QUEUED, JobRun.Status.RUNNING])
+def test_create_run__job_with_one_open__is_refused_until_that_one_has_ended(registry: None, status: str) -> None:
+    jobs.register(jobs.Job("single", "Single", lambda scope: {"rows": 1}, three_ranges, one_open=True))
+    first = jobs.create_run("single", as_of=NOW)
+    JobRun.objects.update(status=status)
+    with pytest.raises(jobs.JobRefused, match=rf"^Single is under way already \(run {first.pk}\); wait for its end or cancel it first$"):
+        jobs.create_run("single", as_of=NOW)
+    assert start_job(name="single") is None  # the schedule comes again
+    assert JobRun.objects.count() == 1
+
+    jobs.execute(first)
+    second = start_job(name="single")
+    assert list(JobRun.objects.order_by("pk").values_list("pk", "status")) == [(first.pk, "SUCCEEDED"), (second, "SUCCEEDED")]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_reopen_failed__while_one_is_open_of_a_job_with_one_open__is_refused(registry: None) -> None:
+    jobs.register(jobs.Job("single", "Single", lambda scope: {"rows": 1}, three_ranges, one_open=True))
+    run = jobs.create_run("single", as_of=NOW)
+    jobs.request_cancel(run)
+    run = jobs.execute(run)
+    other = jobs.create_run("single", as_of=NOW)
+    with pytest.raises(jobs.JobRefused, match=rf"under way already \(run {other.pk}\)"):
+        jobs.reopen_failed(run)
+    run.refresh_from_db()
+    assert run.status == JobRun.Status.CANCELLED
+    jobs.execute(other)
+    jobs.reopen_failed(run)
+    assert jobs.execute(run).status == JobRun.Status.SUCCEEDED
+
+
+@pytest.mark.django_db
+def test_run_job__job_that_is_started_elsewhere__is_refused_and_says_where(registry: None) -> None:
+    jobs.register(jobs.Job("elsewhere", "Elsewhere", lambda scope: {"rows": 1}, three_ranges, start_on="on its own page"))
+    with pytest.raises(CommandError, match="^Elsewhere is not started by its name alone; start it on its own page$"):
+        call_command("run_job", "elsewhere")
+    assert not JobRun.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)
