@@ -16,6 +16,7 @@ from openpyxl import Workbook
 
 from players.activity import COLUMNS, ActivityKind, create_stage, merge_stage
 from players.models import Player
+from players.origin import record_simulated
 from players.simulation import SimulatedOperator, SimulationConfig, SimulationError, simulate_blocks
 from players.simulation.export import as_csv, as_text
 from players.simulation.frames import MONEY
@@ -48,6 +49,7 @@ def write_database(config: SimulationConfig, *, truth_path: Path, at: datetime, 
             truth.append(block.truth)
             done += len(block.players)
             progress(f"{done:,} of {config.players:,} players")
+        record_simulated(config, at)
         _write_truth(pd.concat(truth, ignore_index=True), truth_path, append=append)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE players_player, players_payment, players_playsession, players_gameplay, players_playerday")
