@@ -16,6 +16,8 @@ BUSINESS_FROM = 0.7
 BOOST_FROM = 0.3
 URGENT_RETENTION_FROM = 0.8
 IDLE_DAYS = 7
+WIN_BACK_AFTER_DAYS = 90  # away for longer: gone, not about to leave
+WORTHLESS_SHARE = 0.02  # of the medium value bound: less cannot pay for a contact
 VIP_MULTIPLIER = 1.5
 HIGH_VALUE_MULTIPLIER = 1.2
 
@@ -30,6 +32,9 @@ ENGAGED, NOT_ENGAGED = "Engaged", "Not Engaged"
 
 # for players who may be given nothing (excluded, not active, harm flag): no offer, and no word of why
 NO_ACTION = "No action"
+
+WIN_BACK = "One low-cost win-back, then leave in peace"
+NO_CONTACT_WORTH = "No contact worth its cost"
 
 PREMIUM_MEMBERSHIP = "Offer premium membership"
 LIVE_TOURNAMENTS = "Promote live tournaments"
@@ -53,6 +58,15 @@ DEFAULTS = Thresholds()
 
 
 # churn
+
+
+def still_customer(alive: float | None) -> float | None:
+    """The probability of being a customer still, where it says something: None without a repeat deposit.
+
+    BG/NBD lets players leave after a repeat deposit only, so that it is 1 by definition for who made none, however long ago that was;
+    after one it is below 1.
+    """
+    return None if alive is None or alive >= 1.0 else alive
 
 
 def churn_label(probability: float, threshold: float = DEFAULTS.churn) -> str:
@@ -96,13 +110,25 @@ def risk_bounds(level: str, thresholds: Thresholds = DEFAULTS) -> tuple[float | 
 
 
 def estimated_impact(probability: float, value: float) -> float:
-    """Revenue that leaves with the player, times the chance that it does: the expected loss if nothing is done. Never negative."""
+    """The reference's figure: probability times value, never negative. It ranks players.
+
+    No forecast of a loss: the predicted value expects some to leave already, so leaving is counted twice.
+    """
     return max(probability * value, 0.0)
 
 
 def retention_recommendation(probability: float, value: float, idle_days: int, thresholds: Thresholds = DEFAULTS) -> str:
-    """What to do for one player. The two upper ranges are the reference's; below, effort falls with risk and value."""
+    """What to do for one player. The two upper ranges are the reference's; below, effort falls with risk and value.
+
+    Two groups are taken out of the upper ranges, unless their value is high: nobody is kept who left long ago (WIN_BACK_AFTER_DAYS),
+    and no campaign pays for a value below WORTHLESS_SHARE of the medium bound.
+    """
     vip, high = value > thresholds.value_vip, value > thresholds.value_high
+    if probability >= thresholds.risk_high and not high:
+        if value < WORTHLESS_SHARE * thresholds.value_medium:
+            return NO_CONTACT_WORTH
+        if idle_days > WIN_BACK_AFTER_DAYS:
+            return WIN_BACK
     if probability >= URGENT_RETENTION_FROM:
         if vip:
             return "Immediate VIP manager call + exclusive bonus package"
@@ -289,7 +315,7 @@ RFM_RECOMMENDATIONS = {
     "At Risk": "Win back in person: personalized offer",
     "Can't Lose Them": "Immediate call by the account manager",
     "Hibernating": SEGMENT_RECOMMENDATIONS["reengage"],
-    "Lost": "One low-cost win-back, then leave in peace",
+    "Lost": WIN_BACK,
 }
 
 

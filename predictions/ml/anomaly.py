@@ -5,7 +5,8 @@ enter as sign(x) * log(1 + |x|), because splits are drawn evenly over a feature'
 enters as the median of the training players, so that it speaks neither way. `anomaly` is the share of training players who are less
 isolated: 0.99 means "more unusual than 99 % of players", it is no probability of fraud.
 
-Being unusual is no offence. Alone it never reaches the default fraud threshold: see `combine`.
+Being unusual is no offence. Alone it never reaches the default fraud threshold: see `combine`. Up to the most unusual tenth it says nothing
+about fraud at all, so there are no reasons either: see `AnomalyModel.explain`.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,8 @@ import numpy as np
 import pandas as pd
 
 from .anomaly_paths import Forest, contributions
-from .kinds import Explanation, History, NotEnoughData, Record, Trained, Verdict
+from .explain import importance
+from .kinds import Cutoff, Explanation, History, NotEnoughData, Record, Trained, Verdict
 
 FEATURES = (
     "rapid_deposits",
@@ -81,24 +83,51 @@ class AnomalyModel:
         return pd.DataFrame({"anomaly": np.interp(score, self.isolation, shares)}, index=frame.index)
 
     def explain(self, frame: pd.DataFrame) -> Explanation:
-        """Contributions to minus the mean path length: what each feature's splits took off the way to the leaf."""
+        """Contributions to minus the mean path length: what each feature's splits took off the way to the leaf.
+
+        Only for the most unusual tenth, whose isolation raises the score. Of all others no feature moved it: their contributions are 0 and
+        their whole path is in the base. What made their score are the signals of the detectors.
+        """
         parts, base = contributions(self._paths, self.inputs(frame))
+        silent = self.predict(frame)["anomaly"].to_numpy() <= TAIL_FROM
+        base[silent] += parts[silent].sum(axis=1)
+        parts[silent] = 0.0
         return Explanation(self.features, parts, base, "splits saved")
 
 
 def combine(anomaly: np.ndarray, detectors: np.ndarray) -> np.ndarray:
     """One score from 0 to 1 of two: 1 - (1 - detectors) * (1 - 0.5 * tail), tail = how far into the most unusual tenth (0 to 1).
 
-    Two independent grounds for suspicion, either of which may be wrong (noisy or). It is never below the detectors' own score, rises with
-    both, and without a detector stays at 0.5 or below. ValueError when something is not between 0 and 1.
+    It is never below the detectors' own score, rises with both, and without a detector stays at 0.5 or below. ValueError when something is
+    not between 0 and 1.
     """
-    first, second = np.asarray(anomaly, dtype=float), np.asarray(detectors, dtype=float)
-    for name, values in (("anomaly", first), ("detectors", second)):
-        if not ((values >= 0) & (values <= 1)).all():
-            raise ValueError(f"{name} must lie between 0 and 1")
-    tail = np.clip((first - TAIL_FROM) / (1 - TAIL_FROM), 0.0, 1.0)
-    answer: np.ndarray = 1 - (1 - second) * (1 - TAIL_WEIGHT * tail)
+    first = _shares("anomaly", anomaly)
+    return either(TAIL_WEIGHT * np.clip((first - TAIL_FROM) / (1 - TAIL_FROM), 0.0, 1.0), detectors)
+
+
+def either(first: np.ndarray, detectors: np.ndarray) -> np.ndarray:
+    """Noisy or: 1 - (1 - first) * (1 - detectors). Two grounds for suspicion, taken as independent, either of which may be wrong."""
+    answer: np.ndarray = 1 - (1 - _shares("the score", first)) * (1 - _shares("detectors", detectors))
     return answer
+
+
+def published(answer: pd.DataFrame, detectors: np.ndarray) -> pd.DataFrame:
+    """Columns score, interval_low, interval_high as they are stored, of a fraud model's `answer` and the detectors' scores (rows, 0 to 1).
+
+    Both kinds of model count together with the detectors. Without closed reviews nothing is known about the error: the interval is 0 to 1.
+    """
+    if "score" not in answer:
+        score = combine(answer["anomaly"].to_numpy(float), detectors)
+        return pd.DataFrame({"score": score, "interval_low": 0.0, "interval_high": 1.0}, index=answer.index)
+    names = ("score", "interval_low", "interval_high")
+    return pd.DataFrame({name: either(answer[name].to_numpy(float), detectors) for name in names}, index=answer.index)
+
+
+def _shares(name: str, values: np.ndarray) -> np.ndarray:
+    found = np.asarray(values, dtype=float)
+    if not ((found >= 0) & (found <= 1)).all():
+        raise ValueError(f"{name} must lie between 0 and 1")
+    return found
 
 
 def compressed(frame: pd.DataFrame, features: tuple[str, ...]) -> np.ndarray:
@@ -126,12 +155,21 @@ def fit(frame: pd.DataFrame, *, seed: int, features: tuple[str, ...] = FEATURES,
 
 
 def train(history: History, *, seed: int) -> Trained:
-    """Fits on the last development cut-off, closed and excluded players included: fraud is a reason to be closed."""
+    """Fits on the last development cut-off, closed and excluded players included: fraud is a reason to be closed.
+
+    Of a sample only players who were drawn count: those added for their reviews are likelier to be unusual than players are, and would
+    make everybody else less so.
+    """
     if not history.development:
         raise NotEnoughData("there is no development cut-off; train with at least two cut-offs.")
-    latest = history.development[-1].features
+    latest = drawn(history.development[-1])
     model = fit(latest, seed=seed)
     return Trained(model, _record(model, latest, history, seed))
+
+
+def drawn(cutoff: Cutoff) -> pd.DataFrame:
+    """Features of the players who are distributed as all are: those of the cut-off without the ones that were added to its sample."""
+    return cutoff.features[cutoff.is_drawn]
 
 
 def _median(column: np.ndarray) -> float:
@@ -144,7 +182,7 @@ def _record(model: AnomalyModel, latest: pd.DataFrame, history: History, seed: i
     """Without known outcomes only two things can be measured: do two forests agree, and is the tail as long later on."""
     from scipy.stats import spearmanr
 
-    held_out = history.evaluation.features
+    held_out = drawn(history.evaluation)
     answer = model.predict(held_out)["anomaly"].to_numpy()
     other = fit(latest, seed=seed + 1).predict(held_out)["anomaly"].to_numpy()
     metrics = {
@@ -154,7 +192,6 @@ def _record(model: AnomalyModel, latest: pd.DataFrame, history: History, seed: i
         "share_above_99": float((answer > 0.99).mean()),
     }
     explanation = model.explain(held_out.iloc[np.argsort(-answer, kind="stable")[:500]])
-    sizes = np.abs(explanation.contributions).mean(axis=0)
     return Record(
         rows=len(latest),
         positives=0,
@@ -162,7 +199,7 @@ def _record(model: AnomalyModel, latest: pd.DataFrame, history: History, seed: i
         baseline={"rank_agreement": 0.0, "top_agreement": 0.01, "share_above_95": 0.05, "share_above_99": 0.01},
         candidates=[{"algorithm": model.algorithm, "chosen": True, "metrics": metrics}],
         curves={"histogram": _histogram(answer)},
-        importance=dict(zip(model.features, (sizes / sizes.sum()).tolist(), strict=True)),
+        importance=importance(explanation),
         parameters={"trees": _TREES, "rows_per_tree": 256, "tail_from": TAIL_FROM, "tail_weight": TAIL_WEIGHT, "seed": seed},
         gate=[
             Verdict(
@@ -189,8 +226,8 @@ def _histogram(anomaly: np.ndarray) -> list[Mapping[str, float]]:
     return [{"from": float(limits[bin_]), "to": float(limits[bin_ + 1]), "n": int(counts[bin_])} for bin_ in range(20)]
 
 
-def train_supervised(history: History, outcomes: pd.Series, *, seed: int) -> Trained:
+def train_supervised(history: History, cases: pd.DataFrame, detectors: pd.Series, *, players: int, seed: int) -> Trained:
     """A probability of fraud from closed reviews; see `anomaly_supervised`."""
     from . import anomaly_supervised
 
-    return anomaly_supervised.train_supervised(history, outcomes, seed=seed)
+    return anomaly_supervised.train_supervised(history, cases, detectors, players=players, seed=seed)

@@ -59,8 +59,9 @@ class Calibrator:
         """Ends (n each) of the 90 % interval for the share of positives among players of this score.
 
         It is about the share in a group of equal scores, not about one player, whose outcome is yes or no. From the outcomes used for
-        calibration: per band of at least 100 rows the Jeffreys interval (Brown, Cai and DasGupta 2001) of the observed share, taken as
-        a distance from the predicted one in log-odds, interpolated between bands; it always holds the probability itself.
+        calibration: per band of at least 100 rows (each player counted once) the Jeffreys interval (Brown, Cai and DasGupta 2001) of the
+        observed share, taken as a distance from the predicted one in log-odds, interpolated between bands; it always holds the
+        probability itself.
         """
         middle = self.log_odds(raw)
         low = middle - np.interp(middle, self.band_at, self.band_low)
@@ -68,9 +69,11 @@ class Calibrator:
         return expit(low), expit(high)
 
 
-def fit(raw: np.ndarray, outcomes: np.ndarray) -> Calibrator:
+def fit(raw: np.ndarray, outcomes: np.ndarray, players: np.ndarray | None = None) -> Calibrator:
     """A calibrator from raw scores (n) and outcomes (n, 0 or 1) of rows that the scoring model was not fitted on.
 
+    `players` (n): whom each row is of, when some have several (the same player at two cut-offs). Every row counts for the probability; for
+    the interval the rows of one player count as one, because they say hardly more than one of them would.
     Raises ValueError when a score is not finite or only one outcome occurs.
     """
     scores, y = np.asarray(raw, dtype=np.float64), np.asarray(outcomes, dtype=np.float64)
@@ -86,7 +89,7 @@ def fit(raw: np.ndarray, outcomes: np.ndarray) -> Calibrator:
     intercept, slopes = _fit_slopes(_parts(standard, knots), y)
     limit = max(float(np.log(2 * len(y) + 1)), 2.0)
     bare = Calibrator(centre, width, knots, intercept, slopes, limit, *(np.zeros(1) for _ in range(3)))
-    return Calibrator(centre, width, knots, intercept, slopes, limit, *_bands(bare.log_odds(scores), y))
+    return Calibrator(centre, width, knots, intercept, slopes, limit, *_bands(bare.log_odds(scores), y, players))
 
 
 def _knots(standard: np.ndarray, rarer: int) -> np.ndarray:
@@ -128,12 +131,13 @@ def _fit_slopes(parts: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
     return float(found.x[0]), found.x[1:]
 
 
-def _bands(log_odds: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _bands(log_odds: np.ndarray, y: np.ndarray, players: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     order = np.argsort(log_odds, kind="stable")
     count = int(np.clip(len(y) // ROWS_PER_BAND, 1, BANDS))
     at, low, high = [], [], []
     for rows in np.array_split(order, count):
-        positives, n = y[rows].sum(), len(rows)
+        n = len(rows) if players is None else len(np.unique(players[rows]))
+        positives = y[rows].mean() * n
         # the log-odds of the mean, not the mean of the log-odds: the share of a band is what is observed
         middle = logit(expit(log_odds[rows]).mean())
         ends = beta.ppf([(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], positives + 0.5, n - positives + 0.5)

@@ -17,6 +17,7 @@ from predictions.ml import calibration, metrics
 from predictions.ml.classification import (
     CALIBRATION_CUTOFFS,
     FOLDS,
+    LEAST_OF_EITHER,
     Baseline,
     ProbabilityModel,
     cross_fitted,
@@ -27,7 +28,7 @@ from predictions.ml.classification import (
 )
 from predictions.ml.kinds import History, Trained
 from predictions.ml.learners import Ensemble, Learner, fit_boosting, fit_forest, fit_logistic, fit_network
-from predictions.ml.samples import Sample, check_enough, feature_names, sample, split
+from predictions.ml.samples import Sample, check_enough, feature_names, require_both, sample, split
 
 RECENCY = "days_since_last_activity"
 # sizes of the boosted model that are tried: leaves of a tree, numbers of trees
@@ -59,12 +60,15 @@ def train(
     """A calibrated churn model from labels `churned` of eligible players.
 
     `features` default to all numeric columns; `recency` names the one that the baseline knows alone.
-    Raises NotEnoughData when no outcome was known at the evaluation cut-off, or below the least number of players or of outcomes.
+    Raises NotEnoughData when no outcome was known at the evaluation cut-off, below the least number of players or of outcomes, or when one
+    outcome is missing in a part that something is fitted, chosen or calibrated on.
     """
     names = tuple(features) if features is not None else feature_names(history)
     parts = split(history, names, "churned", history.horizon_days, seed)
     evaluation = sample(history.evaluation, names, "churned", len(history.development))
     check_enough(parts.both, evaluation, minimum_players, minimum_positives, "churn")
+    require_both(parts.fit.outcomes, "of the earlier cut-offs, which candidates learn from,", LEAST_OF_EITHER)
+    require_both(parts.validation.outcomes, "of the cut-off that chooses between candidates", LEAST_OF_EITHER)
     column = names.index(recency)
     candidates = _candidates(parts.fit, parts.validation, seed)
     table, chosen = _choose(candidates, parts.fit, parts.validation, column, seed)
@@ -161,7 +165,7 @@ def _final(chosen: Candidate, data: Sample, names: tuple[str, ...], seed: int) -
     weights = weigh(raws, rows.outcomes)
     learners = tuple(chosen.fit(data))
     learner = learners[0] if len(learners) == 1 else Ensemble(learners, weights)
-    return ProbabilityModel(chosen.name, names, learner, calibration.fit(raws @ weights, rows.outcomes))
+    return ProbabilityModel(chosen.name, names, learner, calibration.fit(raws @ weights, rows.outcomes, rows.players))
 
 
 def _losses(y: np.ndarray, raw: np.ndarray) -> np.ndarray:

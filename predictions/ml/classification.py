@@ -11,14 +11,18 @@ from predictions.ml import calibration, explain, metrics
 from predictions.ml.calibration import Calibrator
 from predictions.ml.kinds import Explanation, Record, Verdict
 from predictions.ml.learners import Fit, Learner, fit_logistic, fit_weights
-from predictions.ml.samples import Sample, folds_of, values_of
+from predictions.ml.samples import Sample, folds_of, require_both, values_of
 
 FOLDS = 3
+# of either outcome, for a learner that keeps a tenth of its rows apart to know when to stop
+LEAST_OF_EITHER = 10
 # the latest cut-offs that probabilities are calibrated on: enough outcomes, and none of long ago
 CALIBRATION_CUTOFFS = 2
 IMPORTANCE_ROWS = 1_000
 # how far predicted and observed shares may lie apart on the evaluation cut-off, beyond chance
 CALIBRATION_LIMIT = 0.05
+# of either outcome among the active players of the evaluation cut-off, for figures of them
+LEAST_ACTIVE_CASES = 20
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ class Baseline:
 def out_of_fold(data: Sample, fit: Callable[[Sample], Sequence[Learner]], seed: int) -> tuple[np.ndarray, Sample]:
     """Scores (rows, learners) of the latest cut-offs' rows by learners fitted without any row of the same player, and these rows.
 
-    `fit` is called once per fold, with all rows of the players outside it.
+    `fit` is called once per fold, with all rows of the players outside it. Raises NotEnoughData when one outcome is missing there, or among
+    the rows that are scored.
     """
     folds = folds_of(data.players, FOLDS, seed)
     latest = data.cutoff > data.cutoff.max() - CALIBRATION_CUTOFFS
@@ -78,19 +83,26 @@ def out_of_fold(data: Sample, fit: Callable[[Sample], Sequence[Learner]], seed: 
         inside = latest & (folds == fold)
         if not inside.any():
             continue
-        learners = fit(data.take(folds != fold))
+        others = data.take(folds != fold)
+        require_both(others.outcomes, "of the players outside a fold", LEAST_OF_EITHER)
+        learners = fit(others)
         scores = np.column_stack([learner.raw(data.values[inside]) for learner in learners])
         found = np.full((len(data), scores.shape[1]), np.nan) if found is None else found
         found[inside] = scores
     assert found is not None  # the latest cut-off has rows
+    require_both(data.outcomes[latest], "of the latest cut-offs, which probabilities are calibrated on,")
     return found[latest], data.take(latest)
 
 
 def cross_fitted(raws: np.ndarray, data: Sample, seed: int) -> np.ndarray:
-    """Probabilities (rows) of scores (rows, learners), each half of the players weighted and calibrated by the other half's outcomes."""
+    """Probabilities (rows) of scores (rows, learners), each half of the players weighted and calibrated by the other half's outcomes.
+
+    Raises NotEnoughData when all of a half have the same outcome.
+    """
     half = folds_of(data.players, 2, seed + 7) == 0
     found = np.empty(len(raws))
     for inside in (half, ~half):
+        require_both(data.outcomes[~inside], "of half the players who choose the algorithm")
         weights = weigh(raws[~inside], data.outcomes[~inside])
         calibrator = calibration.fit(raws[~inside] @ weights, data.outcomes[~inside])
         found[inside] = calibrator.probability(raws[inside] @ weights)
@@ -114,21 +126,30 @@ def record(
     *,
     candidates: Sequence[Mapping[str, Any]],
     parameters: Mapping[str, Any],
-    active_within: tuple[int, float] | None,
+    active_within: tuple[int, float],
     minimum_players: int,
     seed: int,
 ) -> Record:
-    """Measures model and baseline on the evaluation rows. `active_within` (column, days): "auc_active" is the AUC among players with no
-    more than that in the column, who are the ones that can still be kept."""
+    """Measures model and baseline on the evaluation rows, and once more on those who were active shortly before.
+
+    Most players of an old operator left long ago: everybody can tell, and they make any figure over all players look good. So the figures
+    "..._active" and the curves "active" are of the players with no more than the days in the column of `active_within` (column, days),
+    and the gate asks for both.
+    """
     y = evaluation.outcomes
     found = model.answers(evaluation.values, pd.RangeIndex(len(evaluation)))
     probability, naive = found["probability"].to_numpy(), baseline.probability(evaluation.values)
+    column, days = active_within
+    active = evaluation.values[:, column] <= days
     figures, naive_figures = metrics.binary_metrics(y, probability), metrics.binary_metrics(y, naive)
-    if active_within:
-        recent = evaluation.values[:, active_within[0]] <= active_within[1]
-        if len(np.unique(y[recent])) == 2:
-            figures["auc_active"] = metrics.auc(y[recent], probability[recent])
-            naive_figures["auc_active"] = metrics.auc(y[recent], naive[recent])
+    curves: dict[str, Any] = _curves(y, probability, naive)
+    verdicts = _gate(figures, naive_figures, len(y), minimum_players) + [_active_cases(y[active])]
+    if verdicts[-1].passed:
+        shown = y[active], probability[active], naive[active]
+        figures |= _active_figures(shown[0], shown[1])
+        naive_figures |= _active_figures(shown[0], shown[2])
+        curves["active"] = {"within_days": days, "players": int(active.sum()), "positives": int(shown[0].sum()), **_curves(*shown)}
+        verdicts += _better(figures, naive_figures, "_active", " among active players")
     rows = np.random.default_rng(seed).permutation(np.flatnonzero(data.cutoff == data.cutoff.max()))[:IMPORTANCE_ROWS]
     return Record(
         rows=len(data),
@@ -136,28 +157,50 @@ def record(
         metrics=figures,
         baseline=naive_figures,
         candidates=candidates,
-        curves={
-            "reliability": metrics.reliability(y, probability),
-            "lift": metrics.lift(y, probability),
-            "thresholds": metrics.threshold_table(y, probability),
-            "baseline_reliability": metrics.reliability(y, naive),
-            "baseline_lift": metrics.lift(y, naive),
-        },
+        curves=curves,
         importance=explain.importance(model.learner.explain(model.features, data.values[rows])),
-        parameters=parameters,
-        gate=_gate(figures, naive_figures, evaluation, minimum_players),
+        parameters={**parameters, "active_within_days": days},
+        gate=verdicts,
     )
 
 
-def _gate(figures: Mapping[str, float], naive: Mapping[str, float], evaluation: Sample, minimum_players: int) -> list[Verdict]:
-    players = len(evaluation)
+def _curves(y: np.ndarray, probability: np.ndarray, naive: np.ndarray) -> dict[str, Any]:
+    return {
+        "reliability": metrics.reliability(y, probability),
+        "lift": metrics.lift(y, probability),
+        "thresholds": metrics.threshold_table(y, probability),
+        "baseline_reliability": metrics.reliability(y, naive),
+        "baseline_lift": metrics.lift(y, naive),
+    }
+
+
+def _active_figures(y: np.ndarray, probability: np.ndarray) -> dict[str, float]:
+    return {f"{name}_active": value for name, value in metrics.binary_metrics(y, probability).items()}
+
+
+def _active_cases(y: np.ndarray) -> Verdict:
+    """Fails closed: a model that nobody saw at work on active players has only been seen to know who left long ago."""
+    rarer = int(min(y.sum(), len(y) - y.sum()))
+    reason = (
+        f"{int(y.sum())} cases among {len(y)} players who were active before the evaluation cut-off; {LEAST_ACTIVE_CASES} cases and as "
+        "many opposite cases are needed to measure it on those who can still be kept."
+    )
+    return Verdict("active cases", rarer >= LEAST_ACTIVE_CASES, rarer, LEAST_ACTIVE_CASES, reason)
+
+
+def _gate(figures: Mapping[str, float], naive: Mapping[str, float], players: int, minimum_players: int) -> list[Verdict]:
     chance = 0.8 * float(np.sqrt(10 * figures["base_rate"] * (1 - figures["base_rate"]) / players))
     limit = CALIBRATION_LIMIT + chance
     return [
         Verdict("players", players >= minimum_players, players, minimum_players, "players on the evaluation cut-off"),
-        Verdict("auc", figures["auc"] > naive["auc"], figures["auc"], naive["auc"], "ranks better than the baseline"),
-        Verdict(
-            "brier", figures["brier"] < naive["brier"], figures["brier"], naive["brier"], "is closer to what happened than the baseline"
-        ),
+        *_better(figures, naive, "", ""),
         Verdict("calibration", figures["ece"] <= limit, figures["ece"], limit, "predicted and observed shares agree, beyond chance"),
+    ]
+
+
+def _better(figures: Mapping[str, float], naive: Mapping[str, float], suffix: str, among: str) -> list[Verdict]:
+    auc, brier = f"auc{suffix}", f"brier{suffix}"
+    return [
+        Verdict(auc, figures[auc] > naive[auc], figures[auc], naive[auc], f"ranks better than the baseline{among}"),
+        Verdict(brier, figures[brier] < naive[brier], figures[brier], naive[brier], f"is closer to what happened than the baseline{among}"),
     ]

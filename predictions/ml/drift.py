@@ -26,6 +26,8 @@ MODERATE, MAJOR = 0.1, 0.25
 LEVELS = ("none", "moderate", "major")
 # half a row is added to every bin, so that an empty one has a logarithm
 _PRIOR = 0.5
+# beside the zeros a bin may hold fewer rows than its share of all, but no fewer than a quarter of that
+_PARTS_OF_A_BIN = 4
 
 
 class DriftError(ValueError):
@@ -52,10 +54,11 @@ class Drift:
 
 
 def reference_bins(frame: pd.DataFrame, names: Sequence[str], bins: int = BINS) -> dict[str, Any]:
-    """{"rows": n, "features": {name: {"edges": [...], "counts": [...], "missing": n}}}: counts of rows in the bins of each feature.
+    """{"rows": n, "features": {name: {"edges": [...], "counts": [...], "missing": n, "median": x, "quartiles": [x, x, x]}}}.
 
-    `edges` are the inner ends, k of them for k + 1 bins: quantiles of the known values without repeats, a value on an edge belongs to
-    the bin above it. A value that many share (0) gets a bin that begins with it. Raises DriftError below FEWEST_ROWS rows or two bins.
+    `counts`: rows in the bins. `median` and `quartiles` (lower, median, upper) are those of the known values, None where all are unknown.
+    `edges` are the inner ends, k of them for k + 1 bins (at most one more than `bins`); a value on an edge belongs to the bin above it.
+    Where many are 0 they have a bin of their own. Raises DriftError below FEWEST_ROWS rows or two bins.
     """
     if len(frame) < FEWEST_ROWS:
         raise DriftError(f"{len(frame)} rows tell too little of a distribution; use at least {FEWEST_ROWS}")
@@ -67,7 +70,14 @@ def reference_bins(frame: pd.DataFrame, names: Sequence[str], bins: int = BINS) 
         known = values[np.isfinite(values)]
         edges = _edges(known, bins)
         counts, missing = _counts(values, edges)
-        features[name] = {"edges": edges.tolist(), "counts": counts.tolist(), "missing": missing}
+        quartiles = _quartiles(known)
+        features[name] = {
+            "edges": edges.tolist(),
+            "counts": counts.tolist(),
+            "missing": missing,
+            "median": quartiles[1] if quartiles else None,
+            "quartiles": quartiles,
+        }
     return {"rows": len(frame), "features": features}
 
 
@@ -102,12 +112,29 @@ def ks_limit(rows: int, reference_rows: int, alpha: float) -> float:
 
 
 def _edges(known: np.ndarray, bins: int) -> np.ndarray:
+    """Ends halfway between the quantiles, so that a value that many share lies in the middle of its bin and not at its end.
+
+    Round stakes in currency units all move a little when the unit does; ends at these values would call that drift. Only 0 keeps its
+    meaning whatever the unit: shared by more rows than a bin would hold it has a bin of its own, and the others are cut by their own
+    quantiles. Else amounts that three quarters of the players have none of would have two ends, and PSI would miss that all of them grew.
+    """
     if not len(known):
         return np.zeros(0)
-    inner: np.ndarray = np.unique(np.quantile(known, np.arange(1, bins) / bins, method="higher"))
-    # an edge at the smallest value would leave the bin below it empty
-    above: np.ndarray = inner[inner > known.min()]
-    return above
+    others = known[known != 0]
+    shares_zero = len(known) - len(others) > len(known) / bins
+    rest = others if shares_zero else known
+    parts = min(bins - int(shares_zero), int(_PARTS_OF_A_BIN * bins * len(rest) / len(known)))
+    middles = np.unique(np.quantile(rest, (np.arange(parts) + 0.5) / parts, method="higher")) if parts else np.zeros(0)
+    ends = (middles[1:] + middles[:-1]) / 2
+    if shares_zero:
+        beside_zero = [rest[rest < 0].max(initial=-np.inf) / 2, rest[rest > 0].min(initial=np.inf) / 2]
+        ends = np.concatenate([ends[middles[1:] * middles[:-1] > 0], beside_zero])
+    edges: np.ndarray = np.unique(ends[np.isfinite(ends)])
+    return edges
+
+
+def _quartiles(known: np.ndarray) -> list[float] | None:
+    return [float(one) for one in np.quantile(known, (0.25, 0.5, 0.75))] if len(known) else None
 
 
 def _counts(values: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, int]:

@@ -19,12 +19,12 @@ import numpy as np
 import pandas as pd
 
 from predictions.ml import calibration, decay, metrics
-from predictions.ml.classification import Baseline, ProbabilityModel, cross_fitted, fit_alone, out_of_fold, record
+from predictions.ml.classification import LEAST_OF_EITHER, Baseline, ProbabilityModel, cross_fitted, fit_alone, out_of_fold, record
 from predictions.ml.decay import Decay
 from predictions.ml.features import BY_NAME
 from predictions.ml.kinds import Explanation, History, Trained
 from predictions.ml.learners import fit_logistic
-from predictions.ml.samples import Sample, Split, check_enough, feature_names, sample, split, values_of
+from predictions.ml.samples import Sample, Split, check_enough, feature_names, require_both, sample, split, values_of
 
 PARTS = ("logins", "deposits", "gameplay")
 LABEL_DAYS = 7
@@ -124,13 +124,16 @@ def train(
     parts = split(history, names, "active_7d", LABEL_DAYS, seed)
     evaluation = sample(history.evaluation, names, "active_7d", len(history.development))
     check_enough(parts.both, evaluation, minimum_players, minimum_positives, "active")
+    require_both(parts.fit.outcomes, "of the earlier cut-offs, which candidates learn from,", LEAST_OF_EITHER)
+    require_both(parts.validation.outcomes, "of the cut-off that candidates are compared on", LEAST_OF_EITHER)
     column = names.index(RECENCY)
     raws, rows = out_of_fold(parts.both, fit_alone(fit_logistic, seed), seed)
     learner = fit_logistic(parts.both.values, parts.both.outcomes, seed)
-    core = ProbabilityModel(learner.name, names, learner, calibration.fit(raws[:, 0], rows.outcomes))
+    core = ProbabilityModel(learner.name, names, learner, calibration.fit(raws[:, 0], rows.outcomes, rows.players))
     weeks, habit = decay.habits(parts.both.values, names)
     # whoever has been away for longer than the window says nothing about how fast activity fades in it
     inside = weeks < decay.MOST_WEEKS
+    require_both(parts.both.outcomes[inside], "of players seen within 13 weeks, who tell how activity fades,", LEAST_OF_EITHER)
     seen = weeks[inside], habit[inside], parts.both.outcomes[inside]
     fitted = decay.fit(*seen)
     bare = EngagementModel(core, members, np.zeros(len(PARTS)), np.full(len(PARTS), 1 / len(PARTS)), fitted)

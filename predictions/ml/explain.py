@@ -79,11 +79,29 @@ def reasons(explanation: Explanation, frame: pd.DataFrame, top: int = 3) -> list
     Each is {"feature", "value", "contribution"}: value as in the frame (None when unknown), contribution on the explanation's scale, both
     rounded to six digits. What contributes nothing is no reason.
     """
+    order = np.argsort(-np.abs(explanation.contributions), axis=1, kind="stable")[:, :top]
+    return _picked(explanation, frame, order, np.ones(order.shape, dtype=bool))
+
+
+def leading_reasons(
+    explanation: Explanation, frame: pd.DataFrame, raises: np.ndarray, top: int = 3, against: int = 1
+) -> list[list[dict[str, Any]]]:
+    """As `reasons`, by what they speak for: per row the `top` features that moved it most in its direction, then the `against` others.
+
+    `raises` (rows, bool): whether what raises the row's figure speaks for its label; else what lowers it does.
+    """
+    towards = explanation.contributions * np.where(raises, 1.0, -1.0)[:, None]
+    ranked = np.argsort(-towards, axis=1, kind="stable")
+    ahead, behind = ranked[:, :top], ranked[:, ::-1][:, :against]
+    kept = np.hstack([np.take_along_axis(towards, ahead, axis=1) > 0, np.take_along_axis(towards, behind, axis=1) < 0])
+    return _picked(explanation, frame, np.hstack([ahead, behind]), kept)
+
+
+def _picked(explanation: Explanation, frame: pd.DataFrame, order: np.ndarray, kept: np.ndarray) -> list[list[dict[str, Any]]]:
+    """The features at `order` (rows, n) where `kept`; what contributes nothing is left out."""
     contributions = explanation.contributions
     if len(contributions) != len(frame):
         raise ValueError(f"{len(contributions)} rows were explained, the frame has {len(frame)}")
-    count = min(top, contributions.shape[1])
-    order = np.argsort(-np.abs(contributions), axis=1, kind="stable")[:, :count]
     values = frame.loc[:, list(explanation.features)].to_numpy(dtype=np.float64)
     picked = np.take_along_axis(contributions, order, axis=1).tolist()
     shown = np.take_along_axis(values, order, axis=1).tolist()
@@ -91,10 +109,10 @@ def reasons(explanation: Explanation, frame: pd.DataFrame, top: int = 3) -> list
     return [
         [
             {"feature": name, "value": _plain(value), "contribution": float(f"{part:.6g}")}
-            for name, value, part in zip(row_names, row_values, row_parts, strict=True)
-            if part != 0
+            for name, value, part, is_kept in zip(*row, strict=True)
+            if is_kept and part != 0
         ]
-        for row_names, row_values, row_parts in zip(names, shown, picked, strict=True)
+        for row in zip(names, shown, picked, kept.tolist(), strict=True)
     ]
 
 

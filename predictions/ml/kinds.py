@@ -18,12 +18,20 @@ class Cutoff:
     """Features as of one instant and what happened after it.
 
     `features`: one row per player, index `player_id` (int64), float64 columns named as in `predictions.ml.features`; NaN is unknown.
-    `labels`: same index; columns are those of `predictions.ml.features.LABELS`.
+    `labels`: same index; columns are those of `predictions.ml.features.LABELS`. `added`: ids that stand beside a sample of the players,
+    because they were asked for by name (they may have left the rows since); everybody else is a player like any other.
     """
 
     as_of: datetime
     features: pd.DataFrame
     labels: pd.DataFrame
+    added: frozenset[int] = frozenset()
+
+    @property
+    def is_drawn(self) -> np.ndarray:
+        """Whether each row (rows) is there by chance alone: only these are distributed as all players are."""
+        drawn: np.ndarray = ~self.features.index.isin(list(self.added))
+        return drawn
 
 
 @dataclass(frozen=True)

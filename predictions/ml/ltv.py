@@ -5,8 +5,15 @@ answered; `value` is by the one with the lower error on the last development cut
 anything). The error is the squared error over the player's scale: like a squared error it is lowest for the true mean, but one whale
 does not decide it. An absolute error is lowest for the median, and with most players bringing in nothing would choose whoever says 0.
 
-The year is the 90 days times a growth that is fitted to what is known (`ltv_growth`). The interval is conformalised on the last
-development cut-off (`ltv_interval`), and again over the longest time that is known.
+The year is the 90 days times a growth that is fitted to what is known (`ltv_growth`). Cut-offs whose 365 days are over serve the year
+alone: nothing of the 90 days is fitted, chosen or measured on them. The interval is conformalised on the last development cut-off
+(`ltv_interval`), and again over the longest time that is known (`ltv_extension`): all of the 365 days, or as much as the history shows.
+
+Both methods have the interval by boosting. BG/NBD's own is one of deposits times a constant margin: it never falls below 0 and knows
+nothing of the luck of the games, by which many players bring in less than nothing, and no shift of its ends would tell those players from
+others. The quantiles by boosting see the same deposits (bg_recency, bg_frequency, bg_age, bg_spend are among the features), and conformal
+calibration holds whatever says the mean. What BG/NBD's own interval holds stands among the candidates. The mean of a skewed value may lie
+outside P10 to P90 by either method.
 
 Nothing is measured on players that were learned from: players are divided by id into three parts, trees for the players of a part learn
 from the other two, and all choices, calibrations and reported figures use those. (Label windows of neighbouring cut-offs overlap, so a
@@ -14,16 +21,17 @@ later cut-off alone would not be unseen.) The trees in use learn from all player
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from . import ltv_boosted, ltv_deposits, ltv_growth, ltv_interval
+from . import ltv_boosted, ltv_deposits, ltv_extension, ltv_growth, ltv_interval
 from .kinds import Cutoff, Explanation, History, NotEnoughData, Trained
 from .ltv_boosted import BOOSTED, Boosted
 from .ltv_deposits import PROBABILISTIC, Deposits
-from .ltv_growth import YEAR, Growth, Known
+from .ltv_growth import YEAR, Growth
 from .ltv_interval import Interval
 from .ltv_measure import scaled_error
 
@@ -36,7 +44,10 @@ _CONTEXT = ("currency", "currency_unit")
 
 @dataclass(frozen=True)
 class LtvModel:
-    """`widening`: how much wider than growth alone the interval is over a year. `confidence`: held-out coverage per interval group."""
+    """`interval` is that of 90 days, `extended` the one over `days`, the longest time measured; beyond, it grows with the value.
+
+    `confidence`: per group of `extended`, the share of held-out players whose value over `days` lay within P10 to P90, ends included.
+    """
 
     algorithm: str
     features: tuple[str, ...]
@@ -44,20 +55,25 @@ class LtvModel:
     deposits: Deposits
     growth: Growth
     interval: Interval
-    widening: float
+    extended: Interval
+    days: int
     confidence: tuple[float, ...]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if missing := [one.name for one in fields(self) if one.name not in state]:
+            raise ValueError(f"the value model was trained by a release that had no {', '.join(missing)}")
+        self.__dict__.update(state)
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Currency units over 365 days, those ending in _90 over 90; probabilistic, alive, purchases NaN without a deposit."""
         distribution = self.boosted.distribution(frame)
         bounds = self.interval.of(distribution)
         growth = self.growth.of(self.deposits, frame, YEAR)
-        ends = ltv_interval.widened(bounds, growth, self.widening)
+        ends = self.extended.of(distribution, growth)
         boosted_90 = distribution["value"].to_numpy()
         probabilistic = self.deposits.value(frame, YEAR)
-        value, value_90 = boosted_90 * growth, boosted_90
+        value, value_90 = self._of_method(boosted_90 * growth, probabilistic), boosted_90
         if self.algorithm == PROBABILISTIC:
-            value = np.where(np.isnan(probabilistic), value, probabilistic)
             value_90 = np.where(np.isnan(probabilistic), value_90, self.deposits.value(frame, ltv_growth.WINDOW))
         columns = {
             "value": value,
@@ -69,12 +85,18 @@ class LtvModel:
             "boosted": boosted_90 * growth,
             "alive": self.deposits.alive(frame),
             "purchases": self.deposits.purchases(frame, YEAR),
-            "confidence": np.asarray(self.confidence)[bounds["group"].to_numpy()],
+            "confidence": np.asarray(self.confidence)[ends["group"].to_numpy()],
             "p10_90": bounds["p10"].to_numpy(),
             "p50_90": bounds["p50"].to_numpy(),
             "p90_90": bounds["p90"].to_numpy(),
         }
         return pd.DataFrame(columns, index=frame.index)
+
+    def _of_method(self, boosted: np.ndarray, probabilistic: np.ndarray) -> np.ndarray:
+        """The value by the method in use, shape (rows,): by boosting wherever deposits say nothing."""
+        if self.algorithm == PROBABILISTIC:
+            return np.where(np.isnan(probabilistic), boosted, probabilistic)
+        return boosted
 
     def explain(self, frame: pd.DataFrame) -> Explanation:
         """Contributions to `value`. Each row's base is what an average player who stays as long as this one would bring in.
@@ -92,7 +114,7 @@ class LtvModel:
             for name, column in by_deposits.items():
                 parts[known, self.features.index(name)] = column
             base[known] = deposit_base
-        value = self.predict(frame)["value"].to_numpy()
+        value = self._of_method(self.boosted.value(frame) * growth, self.deposits.value(frame, YEAR))
         if not np.allclose(base + parts.sum(axis=1), value, rtol=1e-5, atol=1e-6):
             raise ArithmeticError("contributions do not add up to the value")
         return Explanation(self.features, parts, base, "currency units")
@@ -119,8 +141,10 @@ def train(history: History, *, seed: int) -> Trained:
     """NotEnoughData below 2 development cut-offs, 500 eligible players, 50 values that are not 0, or 300 (repeat) depositors."""
     from .ltv_record import record
 
-    cutoffs = [usable(cutoff) for cutoff in history.cutoffs]
-    development, evaluation = cutoffs[:-1], cutoffs[-1]
+    near = [cutoff for cutoff in history.cutoffs if not year_is_over(cutoff)]
+    if not near:
+        raise NotEnoughData("every cut-off lies a year back, none is left to learn the next 90 days from: train with later cut-offs.")
+    development, evaluation = [usable(cutoff) for cutoff in near[:-1]], usable(near[-1])
     check(development)
     last = development[-1]
     features = tuple(name for name in last.features.columns if name not in _CONTEXT)
@@ -131,11 +155,14 @@ def train(history: History, *, seed: int) -> Trained:
     truth = last.labels["ngr_90d"].to_numpy(float)
     algorithm = choose(deposits, last.features, distribution, truth)
     interval = ltv_interval.fit(distribution, truth)
-    known = ltv_growth.known(development)
-    growth = ltv_growth.fit(deposits, known, seed=seed)
     # for measuring: trees that saw all development cut-offs, but not these players
     measured = _learn(development, features, seed)
-    widening = _widening(measured, interval, growth, deposits, known)
+    # with everybody, as who is not eligible later still counts for the year; never the evaluation cut-off, whose labels only measure
+    known = ltv_growth.known([cutoff for cutoff in history.cutoffs if cutoff is not near[-1]])
+    growth = ltv_growth.fit(deposits, known, seed=seed)
+    extended, days = interval, ltv_growth.WINDOW
+    if known is not None:
+        extended, days = ltv_extension.fit(measured.distribution(known.rows), deposits, growth, known), known.days
     rows, values = stacked(development)
     draft = LtvModel(
         algorithm,
@@ -144,10 +171,16 @@ def train(history: History, *, seed: int) -> Trained:
         deposits,
         growth,
         interval,
-        widening,
-        confidence=(ltv_interval.COVERAGE,) * interval.groups.count,
+        extended,
+        days,
+        confidence=(ltv_interval.COVERAGE,) * len(extended.shift),
     )
     return record(draft, development, evaluation, distribution, measured, known, seed=seed)
+
+
+def year_is_over(cutoff: Cutoff) -> bool:
+    """Whether the value of 365 days is known."""
+    return bool(cutoff.labels["ngr_365d"].notna().any())
 
 
 def usable(cutoff: Cutoff) -> Cutoff:
@@ -205,15 +238,3 @@ def _learn(cutoffs: Sequence[Cutoff], features: tuple[str, ...], seed: int) -> L
     rows, values = stacked(cutoffs)
     part = part_of(rows.index)
     return Learned([ltv_boosted.fit(rows[part != number], values[part != number], features, seed=seed) for number in range(PARTS)])
-
-
-def _widening(measured: Learned, interval: Interval, growth: Growth, deposits: Deposits, known: Known | None) -> float:
-    """Of the interval over the longest known time, fitted to the players about whom something is uncertain; 1 when nothing is known."""
-    if known is None:
-        return 1.0
-    bounds = interval.of(measured.distribution(known.rows))
-    uncertain = (bounds["group"] > 0).to_numpy()
-    if uncertain.sum() < ltv_interval.MINIMUM:
-        return 1.0
-    stretch = growth.of(deposits, known.rows, known.days)
-    return ltv_interval.fit_factor(bounds[uncertain], stretch[uncertain], known.far[uncertain])

@@ -1,4 +1,4 @@
-"""Value over 90 days by gradient boosting: mean, three quantiles, and the probability that there is any.
+"""Value over 90 days by gradient boosting: mean, three quantiles, and the probabilities that there is any and that it is a gain.
 
 Net gaming revenue is heavy-tailed and its noise grows with what a player turns over. So trees learn the ratio of the value to the player's
 own scale, s = floor + |NGR of 90 days| + |NGR of 365 days| / 4 + deposits and theoretical win of 90 days, everything known at the cut-off;
@@ -25,8 +25,14 @@ MAXIMUM_ROWS = 200_000
 
 @dataclass(frozen=True)
 class Scale:
+    """`means`: what each column of SCALE adds on average over the rows that were learned from, in the order of SCALE."""
+
     floor: float
-    mean: float
+    means: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return self.floor + sum(self.means)
 
     @classmethod
     def fit(cls, frame: pd.DataFrame, value: np.ndarray) -> "Scale":
@@ -35,7 +41,7 @@ class Scale:
         if not len(sizes):
             raise NotEnoughData("nobody brought in anything in the 90 days after any cut-off: wait for play.")
         floor = float(np.median(sizes))
-        return cls(floor, floor + float(parts(frame).sum(axis=1).mean()))
+        return cls(floor, tuple(float(mean) for mean in parts(frame).mean(axis=0)))
 
     def of(self, frame: pd.DataFrame) -> np.ndarray:
         """Currency units, shape (rows,), positive."""
@@ -55,6 +61,7 @@ class Boosted:
     features: tuple[str, ...]
     scale: Scale
     nonzero: Trees
+    gain: Trees
     mean: Trees
     quantiles: tuple[Trees, ...]
 
@@ -67,7 +74,8 @@ class Boosted:
         return answer
 
     def distribution(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Columns value, low, middle, high (90 days, currency units), nonzero (probability) and scale."""
+        """Columns value, low, middle, high (90 days, currency units), scale; nonzero (probability of any) and gain (that it is positive,
+        if there is any)."""
         inputs, scale = self.inputs(frame), self.scale.of(frame)
         ratios = np.sort(np.column_stack([trees.predict(inputs) for trees in self.quantiles]), axis=1)
         columns = {
@@ -76,6 +84,7 @@ class Boosted:
             "middle": scale * ratios[:, 1],
             "high": scale * ratios[:, 2],
             "nonzero": self.nonzero.predict(inputs),
+            "gain": self.gain.predict(inputs),
             "scale": scale,
         }
         return pd.DataFrame(columns, index=frame.index)
@@ -83,19 +92,17 @@ class Boosted:
     def contributions(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """(rows, features) and base (rows,), currency units of 90 days, adding up to `value`.
 
-        The value is a product, scale times ratio. Each factor's part is its Shapley value against the mean scale and the mean ratio; the
-        ratio's part is spread by TreeSHAP, the scale's over the columns that it is the sum of.
+        The value is a product, scale times ratio. Each factor's part is its Shapley value against the mean scale and the mean ratio. The
+        ratio's part is spread by TreeSHAP. The scale is a sum, so its part is spread by how far each of its terms is from that term's
+        mean: a column below its mean takes away, whatever the others add.
         """
         scale, terms = self.scale.of(frame), parts(frame)
         by_ratio, base_ratio = self.mean.contributions(self.inputs(frame))
         ratio = base_ratio + by_ratio.sum(axis=1)
         answer = by_ratio * ((scale + self.scale.mean) / 2)[:, None]
         factor = (ratio + base_ratio) / 2
-        # every column's mean part is not kept: the mean of their sum is, and is shared out in proportion to a player's own parts
-        total = terms.sum(axis=1)
-        shares = np.divide(terms, total[:, None], out=np.full_like(terms, 1 / terms.shape[1]), where=total[:, None] > 0)
         for column, name in enumerate(SCALE):
-            answer[:, self.features.index(name)] += shares[:, column] * (scale - self.scale.mean) * factor
+            answer[:, self.features.index(name)] += (terms[:, column] - self.scale.means[column]) * factor
         return answer, np.full(len(frame), self.scale.mean * base_ratio)
 
 
@@ -107,11 +114,13 @@ def fit(frame: pd.DataFrame, value: np.ndarray, features: tuple[str, ...], *, se
     scale = Scale.fit(frame, value)
     own = scale.of(frame)
     ratio = value / own
-    binned = Binned(matrix(frame, features), seed=seed)
+    inputs, any_value = matrix(frame, features), value != 0
+    binned = Binned(inputs, seed=seed)
     return Boosted(
         features,
         scale,
-        nonzero=binned.fit((value != 0).astype(float), objective="binary", rounds=50),
+        nonzero=binned.fit(any_value.astype(float), objective="binary", rounds=50),
+        gain=Binned(inputs[any_value], seed=seed).fit((value[any_value] > 0).astype(float), objective="binary", rounds=50),
         mean=binned.fit(ratio, weights=np.sqrt(own), objective="regression"),
         quantiles=tuple(binned.fit(ratio, objective="quantile", alpha=share) for share in QUANTILES),
     )

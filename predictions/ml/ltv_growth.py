@@ -1,8 +1,8 @@
 """From 90 days to 365, by what is known.
 
-The value of a year is measured only for cut-offs that lie a year back. Before an operator has so much history, part of the year is: the
-NGR of the 90 days after a cut-off, plus that of the 90 days after the cut-off 90 days later, and so on, as far as the development cut-offs
-reach. So the growth of a player from 90 days to h days is
+The value of a year is measured for cut-offs that lie a year back; once the history is long enough the training adds such cut-offs for this
+purpose alone. Before, part of the year is: the NGR of the 90 days after a cut-off, plus that of the 90 days after the cut-off 90 days
+later, and so on, as far as the development cut-offs reach. So the growth of a player from 90 days to h days is
 
     growth(h) = 1 + correction * (expected deposit days in h days / expected deposit days in 90 days - 1)
 
@@ -10,6 +10,10 @@ The ratio is BG/NBD's for that player: it knows that new players leave sooner th
 really followed, over the longest h that is known (365 where possible), so that the sum over all players is right there:
 
     correction = sum(NGR in h days - NGR in 90 days) / sum(NGR in 90 days * (ratio - 1))
+
+Who closes the account or is excluded after the first 90 days stays in with what they brought in until then and nothing after it. That is
+one of the ways in which players stop, nobody can foresee it at the cut-off, and a growth of those who stayed would be too high for
+everybody. (Of the first 90 days the usual rule holds: `is_eligible`.)
 
 What lies beyond h follows BG/NBD's shape with the same correction and is not measured; `Growth.days` says where measurement ends.
 """
@@ -25,6 +29,8 @@ from .ltv_deposits import Deposits
 
 YEAR = 365
 WINDOW = 90
+# values other than 0 that must be known over a longer time; below, a shorter one that more players have says more
+MINIMUM = 100
 _RESAMPLES = 200
 
 
@@ -38,10 +44,14 @@ class Known:
     near: np.ndarray
     far: np.ndarray
 
+    def of(self, rows: np.ndarray) -> "Known":
+        """The same of some rows (a mask)."""
+        return Known(self.days, self.cutoff[rows], self.rows[rows], self.near[rows], self.far[rows])
+
 
 @dataclass(frozen=True)
 class Growth:
-    """`error` is the standard error of the correction (bootstrap over players); `days` = 90: nothing beyond was measured."""
+    """`error`: standard error of the correction (bootstrap over players). `days`: over how many it was fitted, 90 when it was not."""
 
     correction: float
     error: float
@@ -55,21 +65,23 @@ class Growth:
 
 
 def known(cutoffs: Sequence[Cutoff]) -> Known | None:
-    """The rows with the longest known time after them; None when it is 90 days everywhere."""
-    reach = {number: _far(cutoffs, number) for number in range(len(cutoffs))}
-    longest = max((days for days, _ in reach.values()), default=WINDOW)
-    if longest <= WINDOW:
-        return None
-    parts = []
-    for number, (days, far) in reach.items():
-        if days == longest:
-            cutoff = cutoffs[number]
-            near = cutoff.labels["ngr_90d"]
-            usable = (far.notna() & near.notna() & cutoff.labels["is_eligible"].astype(bool)).to_numpy()
-            place = np.full(int(usable.sum()), number)
-            parts.append((place, cutoff.features[usable], near[usable].to_numpy(float), far[usable].to_numpy(float)))
-    place, rows, near, far = zip(*parts, strict=True)
-    return Known(longest, np.concatenate(place), pd.concat(rows), np.concatenate(near), np.concatenate(far))
+    """The rows with the longest known time after them, of at least 100 values other than 0; None when it is 90 days everywhere.
+
+    `cutoffs` with all their players: those who are no longer eligible at a later one still count for the earlier one.
+    """
+    found: dict[int, list[tuple[np.ndarray, pd.DataFrame, np.ndarray, np.ndarray]]] = {}
+    for number, cutoff in enumerate(cutoffs):
+        days, far = _far(cutoffs, number)
+        near = cutoff.labels["ngr_90d"]
+        usable = (far.notna() & near.notna() & cutoff.labels["is_eligible"].astype(bool)).to_numpy()
+        rows = (np.full(int(usable.sum()), number), cutoff.features[usable], near[usable].to_numpy(float), far[usable].to_numpy(float))
+        found.setdefault(days, []).append(rows)
+    for days in sorted(found, reverse=True):
+        place, features, near_values, far_values = zip(*found[days], strict=True)
+        total = np.concatenate(far_values)
+        if days > WINDOW and (total != 0).sum() >= MINIMUM:
+            return Known(days, np.concatenate(place), pd.concat(features), np.concatenate(near_values), total)
+    return None
 
 
 def fit(deposits: Deposits, known_rows: Known | None, *, seed: int) -> Growth:
@@ -95,7 +107,11 @@ def fit(deposits: Deposits, known_rows: Known | None, *, seed: int) -> Growth:
 
 
 def _far(cutoffs: Sequence[Cutoff], number: int) -> tuple[int, pd.Series]:
-    """How many days after cut-off `number` are known, and the NGR over them per player."""
+    """How many days after cut-off `number` are known, and the NGR over them per player.
+
+    A player whom a later cut-off's sample no longer holds (newcomers take places in it, by a hash of the id) is unknown: that is chance,
+    not choice, so leaving them out does not bias.
+    """
     start = cutoffs[number]
     year = start.labels["ngr_365d"]
     if year.notna().any():

@@ -1,145 +1,160 @@
-"""An interval that holds 80 % of the values: conformalised quantiles, by group of players.
+"""P10, P50 and P90 that mean what they say: a tenth of the values lies below P10, a half below P50, a tenth above P90.
 
-Quantile regression gives a first interval; conformal calibration moves both ends by the same number of player scales, chosen so that 80 %
-of held-out values of the group lie inside (Romano, Patterson, Candes 2019, "Conformalized quantile regression"; by groups: Vovk's Mondrian
-conformal prediction). Two things differ from the textbook, both because many players bring in exactly nothing:
+Quantile regression gives first ends; conformal calibration moves each end on its own by a number of player scales, chosen on held-out
+values so that its share lies below it (one-sided, after Romano, Patterson, Candes 2019, "Conformalized quantile regression"; by groups of
+players: Vovk's Mondrian conformal prediction).
 
-- Who brings in nothing with a probability above 90 % has P10 = P50 = P90 = 0, which is exactly right, and such a point holds far more
-  than 80 %. They are a group of their own; the coverage of the others is what 78 to 82 % is asked of.
-- An interval that held 0 still holds it after it was narrowed: cutting off the likeliest single value would be absurd.
+Many players bring in exactly nothing, so the distribution of a value has a point mass at 0, and an end whose level falls into it is 0
+exactly: P(value < 0) <= level <= P(value <= 0). Both probabilities are calibrated on the same held-out values, and such an end is not
+moved; the others keep their side of 0. Who brings in nothing with a probability above 90 % has P10 = P50 = P90 = 0 in this way.
 
-P10 and P90 are therefore the ends of an interval that holds 80 %; with much probability on 0 more than 10 % may lie above P90.
+Where an end is 0, more values than its level may be at or below it, and no interval of plain ends holds exactly 80 %: [0, P90] holds 90 %.
+So calibration is judged by the randomised probability integral transform (`ltv_measure.below`): values at a point mass are shared between
+the sides as the mass lies. Counting ends as inside instead gives the larger share that a reader sees come true (`confidence`).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from . import calibration
+from .calibration import Calibrator
+
 COVERAGE = 0.8
-CERTAIN_BELOW = 0.1
+LEVELS = (0.1, 0.5, 0.9)
 MINIMUM = 100
+_ENDS = ("low", "middle", "high")
 _IDLE_BELOW = 0.5
 _SIZES = 3
+_TINY = 1e-6
 
 
 @dataclass(frozen=True)
-class Groups:
-    """0: almost certainly nothing; 1: more likely nothing than something; 2, 3, 4: the rest by thirds of their scale."""
+class Signs:
+    """Calibration of the probabilities of any value and, if there is any, of a gain; None where only one of both was ever seen."""
 
-    limits: tuple[float, ...]
+    nonzero: Calibrator | None
+    gain: Calibrator | None
 
-    @classmethod
-    def fit(cls, distribution: pd.DataFrame) -> "Groups":
-        scale = distribution.loc[distribution["nonzero"] >= _IDLE_BELOW, "scale"].to_numpy()
-        if len(scale) < MINIMUM * _SIZES:
-            return cls(())
-        return cls(tuple(float(limit) for limit in np.quantile(scale, np.arange(1, _SIZES) / _SIZES)))
-
-    @property
-    def count(self) -> int:
-        return 3 + len(self.limits)
-
-    def of(self, distribution: pd.DataFrame) -> np.ndarray:
-        """Group of each row of a `Boosted.distribution`, shape (rows,)."""
-        nonzero = distribution["nonzero"].to_numpy()
-        size = 2 + np.searchsorted(np.array(self.limits), distribution["scale"].to_numpy())
-        answer: np.ndarray = np.where(nonzero < CERTAIN_BELOW, 0, np.where(nonzero < _IDLE_BELOW, 1, size))
-        return answer
+    def of(self, distribution: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities of a value below and above 0, shape (rows,) each."""
+        nonzero = _calibrated(self.nonzero, distribution["nonzero"])
+        gain = _calibrated(self.gain, distribution["gain"])
+        return nonzero * (1 - gain), nonzero * gain
 
 
 @dataclass(frozen=True)
 class Interval:
-    """`shift` per group: by how many scales both ends move outwards (negative: inwards)."""
+    """`limits` cut players by their scale into groups of size; `shift`: by how many scales the three ends of each group move up.
 
-    groups: Groups
-    shift: tuple[float, ...]
+    Groups: 0: all ends are 0; 1: more likely nothing than something; 2, 3, 4: the rest by thirds of their scale.
+    """
 
-    def of(self, distribution: pd.DataFrame) -> pd.DataFrame:
-        """Columns p10, p50, p90 (90 days, currency units) and group, same index."""
-        group = self.groups.of(distribution)
-        moved = np.asarray(self.shift)[group] * distribution["scale"].to_numpy()
-        low, high = distribution["low"].to_numpy(), distribution["high"].to_numpy()
-        low, high = bounded(low, distribution["middle"].to_numpy(), high, low - moved, high + moved)
-        low, high = np.where(group == 0, 0.0, low), np.where(group == 0, 0.0, high)
-        middle = np.clip(distribution["middle"].to_numpy(), low, high)
-        return pd.DataFrame({"p10": low, "p50": middle, "p90": high, "group": group}, index=distribution.index)
+    signs: Signs
+    limits: tuple[float, ...]
+    shift: tuple[tuple[float, ...], ...]
+
+    def of(self, distribution: pd.DataFrame, growth: Any = 1.0) -> pd.DataFrame:
+        """Columns p10, p50, p90 (currency units), group, and the probabilities below and above (0) of a `Boosted.distribution`, same index.
+
+        `growth`: of the value from 90 days to the time of the interval, one number or one for each row.
+        """
+        below, above = self.signs.of(distribution)
+        side = _sides(below, above)
+        group = _groups(side, below + above, distribution, self.limits)
+        start, scale = _start(distribution, side, growth)
+        moved = start + np.asarray(self.shift)[group] * scale[:, None]
+        ends = np.sort(_on_side(moved, side), axis=1)
+        columns = {"p10": ends[:, 0], "p50": ends[:, 1], "p90": ends[:, 2], "group": group, "below": below, "above": above}
+        return pd.DataFrame(columns, index=distribution.index)
 
 
-def bounded(
-    low: np.ndarray, middle: np.ndarray, high: np.ndarray, new_low: np.ndarray, new_high: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """New ends that never pass the median, nor 0 where the old interval held it."""
-    holds_nothing = (low <= 0) & (high >= 0)
-    new_low, new_high = np.minimum(new_low, middle), np.maximum(new_high, middle)
-    return (
-        np.where(holds_nothing, np.minimum(new_low, 0.0), new_low),
-        np.where(holds_nothing, np.maximum(new_high, 0.0), new_high),
+def fit(distribution: pd.DataFrame, value: np.ndarray, growth: Any = 1.0) -> Interval:
+    """From predictions of rows that the trees have not learned from, and their true values (rows,) over the time of the interval.
+
+    A group of fewer than 100 rows takes the shifts of all uncertain rows together.
+    """
+    any_value = value != 0
+    signs = Signs(
+        _calibrator(distribution["nonzero"].to_numpy(), any_value),
+        _calibrator(distribution["gain"].to_numpy()[any_value], value[any_value] > 0),
     )
+    below, above = signs.of(distribution)
+    side = _sides(below, above)
+    limits = _limits(distribution, below + above)
+    group = _groups(side, below + above, distribution, limits)
+    start, scale = _start(distribution, side, growth)
+
+    def shifts(rows: np.ndarray) -> tuple[float, ...]:
+        return tuple(_shift(start[rows, end], scale[rows], side[rows, end], value[rows], level) for end, level in enumerate(LEVELS))
+
+    pooled = shifts(group > 0)
+    apart = [shifts(group == number) if (group == number).sum() >= MINIMUM else pooled for number in range(1, 3 + len(limits))]
+    return Interval(signs, limits, ((0.0,) * len(LEVELS), *apart))
 
 
-def fit(distribution: pd.DataFrame, value: np.ndarray) -> Interval:
-    """Shifts from predictions of rows that the trees have not learned from, and their true values (rows,).
-
-    A group of fewer than 100 rows takes the shift of all uncertain rows together.
-    """
-    groups = Groups.fit(distribution)
-    group = groups.of(distribution)
-    uncertain = group > 0
-    pooled = _shift(distribution[uncertain], value[uncertain])
-    shift = [0.0]
-    for number in range(1, groups.count):
-        inside = group == number
-        shift.append(_shift(distribution[inside], value[inside]) if inside.sum() >= MINIMUM else pooled)
-    return Interval(groups, tuple(shift))
+def _calibrator(probability: np.ndarray, happened: np.ndarray) -> Calibrator | None:
+    if happened.all() or not happened.any():
+        return None
+    return calibration.fit(_log_odds(probability), happened)
 
 
-def _shift(distribution: pd.DataFrame, value: np.ndarray) -> float:
-    """The smallest shift at which the share inside reaches 80 % of (n + 1), as conformal prediction asks.
-
-    Where the interval would shrink to a point before that (0 alone is more than 80 % of a group), it holds 90 % instead: then nobody's
-    P90 is 0 while more than a tenth lie above.
-    """
-    needed = np.sort(_needed(distribution, value))
-    for share in (COVERAGE, (1 + COVERAGE) / 2):
-        shift = needed[_rank(share, len(needed))] if len(needed) else 0.0
-        if np.isfinite(shift):
-            return float(shift)
-    finite = needed[np.isfinite(needed)]
-    return float(finite[0]) if len(finite) else 0.0
+def _calibrated(calibrator: Calibrator | None, probability: pd.Series) -> np.ndarray:
+    raw = probability.to_numpy()
+    return raw if calibrator is None else calibrator.probability(_log_odds(raw))
 
 
-def _rank(share: float, count: int) -> int:
-    return min(int(np.ceil(share * (count + 1))), count) - 1
-
-
-def _needed(distribution: pd.DataFrame, value: np.ndarray) -> np.ndarray:
-    """The shift from which on each value is inside, shape (rows,); minus infinity where it is inside at any (see `bounded`)."""
-    low, middle, high, scale = (distribution[name].to_numpy() for name in ("low", "middle", "high", "scale"))
-    holds_nothing = (low <= 0) & (high >= 0)
-    never_below = (value >= middle) | (holds_nothing & (value >= 0))
-    never_above = (value <= middle) | (holds_nothing & (value <= 0))
-    below = np.where(never_below, -np.inf, (low - value) / scale)
-    above = np.where(never_above, -np.inf, (value - high) / scale)
-    answer: np.ndarray = np.maximum(below, above)
+def _log_odds(probability: np.ndarray) -> np.ndarray:
+    kept = np.clip(probability, _TINY, 1 - _TINY)
+    answer: np.ndarray = np.log(kept / (1 - kept))
     return answer
 
 
-def widened(bounds: pd.DataFrame, growth: np.ndarray, factor: float) -> pd.DataFrame:
-    """The same interval over a longer time: ends and median times the growth, distances from the median times `factor`.
+def _sides(below: np.ndarray, above: np.ndarray) -> np.ndarray:
+    """Of each end (rows, 3): -1 below 0, 1 above, 0 where its level falls into the point mass."""
+    levels = np.array(LEVELS)
+    answer: np.ndarray = (levels > 1 - above[:, None]).astype(int) - (levels < below[:, None]).astype(int)
+    return answer
 
-    An end at 0 stays there, and 0 stays inside where it was.
+
+def _limits(distribution: pd.DataFrame, nonzero: np.ndarray) -> tuple[float, ...]:
+    scale = distribution["scale"].to_numpy()[nonzero >= _IDLE_BELOW]
+    if len(scale) < MINIMUM * _SIZES:
+        return ()
+    return tuple(float(limit) for limit in np.quantile(scale, np.arange(1, _SIZES) / _SIZES))
+
+
+def _groups(side: np.ndarray, nonzero: np.ndarray, distribution: pd.DataFrame, limits: tuple[float, ...]) -> np.ndarray:
+    size = 2 + np.searchsorted(np.array(limits), distribution["scale"].to_numpy())
+    answer: np.ndarray = np.where((side == 0).all(axis=1), 0, np.where(nonzero < _IDLE_BELOW, 1, size))
+    return answer
+
+
+def _start(distribution: pd.DataFrame, side: np.ndarray, growth: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Ends by the trees, brought to their side of 0 (rows, 3), and the scale (rows,), both over the time of the interval."""
+    stretch = np.broadcast_to(np.asarray(growth, dtype=float), len(distribution))
+    return _on_side(distribution[list(_ENDS)].to_numpy() * stretch[:, None], side), distribution["scale"].to_numpy() * stretch
+
+
+def _on_side(ends: np.ndarray, side: np.ndarray) -> np.ndarray:
+    answer: np.ndarray = np.where(side > 0, np.maximum(ends, 0.0), np.where(side < 0, np.minimum(ends, 0.0), 0.0))
+    return answer
+
+
+def _shift(start: np.ndarray, scale: np.ndarray, side: np.ndarray, value: np.ndarray, level: float) -> float:
+    """The shift at which the share `level` of the values of rows with an end beside 0 lies below it; 0 without such a row.
+
+    The quantile at rank level * (n + 1) makes that share right in expectation over samples of any size, as conformal prediction asks.
     """
-    low, middle, high = (bounds[name].to_numpy() * growth for name in ("p10", "p50", "p90"))
-    new_low, new_high = bounded(low, middle, high, middle - factor * (middle - low), middle + factor * (high - middle))
-    new_low = np.where(low >= 0, np.maximum(new_low, 0.0), new_low)
-    return pd.DataFrame({"p10": new_low, "p50": middle, "p90": new_high}, index=bounds.index)
-
-
-def fit_factor(bounds: pd.DataFrame, growth: np.ndarray, value: np.ndarray) -> float:
-    """The smallest factor of a fine grid from 0.2 to 5 at which 80 % of the values lie inside; 5 when none does."""
-    for factor in np.geomspace(0.2, 5.0, 130):
-        ends = widened(bounds, growth, float(factor))
-        if ((value >= ends["p10"].to_numpy()) & (value <= ends["p90"].to_numpy())).mean() >= COVERAGE:
-            return float(factor)
-    return 5.0
+    rows = side != 0
+    if not rows.any():
+        return 0.0
+    start, scale, side, value = start[rows], scale[rows], side[rows], value[rows]
+    needed = (value - start) / scale
+    # an end above 0 is above every value at or below 0 wherever it moves, and the other way round
+    finite = needed[side * value > 0]
+    bound = max(float(np.abs(start / scale).max()), float(np.abs(finite).max(initial=0.0)))
+    needed = np.where(side * value > 0, needed, -side * bound)
+    return float(np.quantile(needed, level, method="weibull"))

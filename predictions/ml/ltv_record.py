@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from . import clv, metrics
+from . import clv, explain, ltv_extension, metrics
 from .kinds import Cutoff, Record, Trained, Verdict
 from .ltv_boosted import BOOSTED
 from .ltv_deposits import PROBABILISTIC
-from .ltv_growth import WINDOW, YEAR, Known
-from .ltv_interval import COVERAGE, widened
-from .ltv_measure import coverage, errors, of_median
+from .ltv_growth import WINDOW, Known
+from .ltv_interval import COVERAGE
+from .ltv_measure import below, coverage, errors, inside, of_median
 
 if TYPE_CHECKING:
     from .ltv import Learned, LtvModel
@@ -39,14 +39,15 @@ def record(
     scale, bounds = held_out["scale"].to_numpy(), draft.interval.of(held_out)
     value = chosen_value(draft, frame, held_out)
     figures = errors(truth, value, scale) | of_median(truth, bounds["p50"].to_numpy()) | coverage(truth, bounds)
-    model = replace(draft, confidence=_confidence(truth, bounds, draft.interval.groups.count))
+    extended = None if known is None else ltv_extension.held_out(draft, measured, known, seed=seed)
+    over, of_group = (truth, bounds) if known is None or extended is None else (known.far, extended.bounds)
+    model = replace(draft, confidence=_confidence(over, of_group, len(draft.extended.shift)))
     naive, mean = _baselines(development, frame)
     last_truth = development[-1].labels["ngr_90d"].to_numpy(float)
     baseline = errors(truth, naive, scale) | of_median(truth, naive) | _naive_coverage(development[-1], last_truth, truth, naive)
     of_mean = errors(truth, mean, scale)
-    extension = _extension(model, measured, known)
-    explanation = model.explain(frame.iloc[:_EXPLAINED])
-    sizes = np.abs(explanation.contributions).mean(axis=0)
+    extension = ltv_extension.describe(model, known, extended)
+    explained = np.sort(np.random.default_rng(seed).permutation(len(frame))[:_EXPLAINED])
     answer = Record(
         rows=sum(len(cutoff.features) for cutoff in development),
         positives=sum(int((cutoff.labels["ngr_90d"] != 0).sum()) for cutoff in development),
@@ -56,10 +57,11 @@ def record(
         curves={
             "deciles": metrics.decile_table(truth, value),
             "coverage": _by_group(truth, bounds),
+            "coverage_extended": _by_group(over, of_group),
             "mean_baseline": of_mean,
             "extension": extension,
         },
-        importance=dict(zip(model.features, (sizes / sizes.sum()).tolist(), strict=True)),
+        importance=explain.importance(model.explain(frame.iloc[explained])),
         parameters=_parameters(model, seed),
         gate=_gate(figures, baseline, of_mean, extension, int((bounds["group"] > 0).sum())),
     )
@@ -92,17 +94,17 @@ def _naive_coverage(last: Cutoff, last_truth: np.ndarray, truth: np.ndarray, nai
 
 
 def _confidence(truth: np.ndarray, bounds: pd.DataFrame, groups: int) -> tuple[float, ...]:
-    """Coverage per group on the evaluation cut-off; of everybody uncertain for a group of fewer than 30."""
-    inside = (truth >= bounds["p10"].to_numpy()) & (truth <= bounds["p90"].to_numpy())
-    group = bounds["group"].to_numpy()
-    pooled = inside[group > 0] if (group > 0).any() else inside
+    """Share inside per group, ends included; of everybody uncertain for a group of fewer than 30."""
+    held, group = inside(truth, bounds), bounds["group"].to_numpy()
+    pooled = held[group > 0] if (group > 0).any() else held
     return tuple(
-        float(inside[group == number].mean()) if (group == number).sum() >= _FEWEST else float(pooled.mean()) for number in range(groups)
+        float(held[group == number].mean()) if (group == number).sum() >= _FEWEST else float(pooled.mean()) for number in range(groups)
     )
 
 
 def _by_group(truth: np.ndarray, bounds: pd.DataFrame) -> list[Mapping[str, Any]]:
-    inside = (truth >= bounds["p10"].to_numpy()) & (truth <= bounds["p90"].to_numpy())
+    """`coverage` is that of `_confidence`; `below`: shares below P10, P50 and P90 (`ltv_measure.below`)."""
+    held, shares = inside(truth, bounds), below(truth, bounds)
     width = (bounds["p90"] - bounds["p10"]).to_numpy()
     group = bounds["group"].to_numpy()
     names = {0: "almost certainly nothing", 1: "more likely nothing than something"}
@@ -110,7 +112,8 @@ def _by_group(truth: np.ndarray, bounds: pd.DataFrame) -> list[Mapping[str, Any]
         {
             "group": names.get(int(number), f"size {int(number) - 1}"),
             "n": int((group == number).sum()),
-            "coverage": float(inside[group == number].mean()),
+            "coverage": float(held[group == number].mean()),
+            "below": shares[group == number].mean(axis=0).tolist(),
             "width": float(width[group == number].mean()),
         }
         for number in np.unique(group)
@@ -139,50 +142,6 @@ def _candidates(model: "LtvModel", development: Sequence[Cutoff], distribution: 
     return [{"algorithm": name, "chosen": name == model.algorithm, "metrics": figures} for name, figures in rows]
 
 
-def _extension(model: "LtvModel", measured: "Learned", known: Known | None) -> Mapping[str, Any]:
-    """How far beyond 90 days anything was measured, and how the extended values did there."""
-    growth = model.growth
-    answer: dict[str, Any] = {
-        "days_measured": growth.days,
-        "correction": growth.correction,
-        "correction_error": growth.error,
-        "players": growth.players,
-        "widening": model.widening,
-        "validated": growth.days >= YEAR,
-        "reason": _reach(growth.days),
-    }
-    if known is not None and growth.days > WINDOW:
-        distribution = measured.distribution(known.rows)
-        stretch = growth.of(model.deposits, known.rows, known.days)
-        value = chosen_value(model, known.rows, distribution)
-        bounds = model.interval.of(distribution)
-        wide = widened(bounds, stretch, model.widening).assign(group=bounds["group"].to_numpy())
-        if model.algorithm == PROBABILISTIC:
-            by_deposits = model.deposits.value(known.rows, known.days)
-            value = np.where(np.isnan(by_deposits), value * stretch, by_deposits)
-        else:
-            value = value * stretch
-        naive = np.nan_to_num(known.rows["ngr_90d"].to_numpy(float), nan=0.0) * known.days / WINDOW
-        scale = distribution["scale"].to_numpy()
-        answer["metrics"] = errors(known.far, value, scale) | coverage(known.far, wide)
-        answer["baseline"] = errors(known.far, naive, scale)
-    return answer
-
-
-def _reach(days: int) -> str:
-    if days >= YEAR:
-        return "The value of 365 days was measured."
-    if days > WINDOW:
-        return (
-            f"The history shows what followed for {days} days. The days from {days} to {YEAR} follow the fitted course of deposits and "
-            "were not measured; they will be when cut-offs lie a year back."
-        )
-    return (
-        f"The history shows no more than {WINDOW} days after a cut-off. The days from {WINDOW} to {YEAR} follow the course of deposits "
-        "by BG/NBD alone and were not measured."
-    )
-
-
 def _parameters(model: "LtvModel", seed: int) -> Mapping[str, Any]:
     bg, gg = model.deposits.bg, model.deposits.gg
     return {
@@ -190,7 +149,10 @@ def _parameters(model: "LtvModel", seed: int) -> Mapping[str, Any]:
         "gamma_gamma": {"p": gg.p, "q": gg.q, "v": gg.v, "customers": gg.n, "at_limit": list(gg.at_limit)},
         "margin": model.deposits.margin,
         "scale_floor": model.boosted.scale.floor,
-        "interval_shift": list(model.interval.shift),
+        "interval_shift": [list(group) for group in model.interval.shift],
+        "growth_days": model.growth.days,
+        "growth_correction": model.growth.correction,
+        "confidence_days": model.days,
         "seed": seed,
     }
 
@@ -211,7 +173,8 @@ def _gate(
             abs(held - COVERAGE) <= allowed,
             held,
             COVERAGE,
-            f"Share of held-out values inside P10 to P90; {allowed:.3f} away from 80 % is allowed for {uncertain} players.",
+            "Share of held-out values from P10 to P90, those of exactly nothing shared where an end is 0; "
+            f"{allowed:.3f} away from 80 % is allowed for {uncertain} players.",
         ),
         # no ground for refusal: the 90 days are measured in any case, and the reason says what is not
         Verdict("days measured", True, float(extension["days_measured"]), float(WINDOW), extension["reason"]),

@@ -163,7 +163,7 @@ def read(profile: Mapping[str, Any], as_of: datetime | None = None) -> People:
     """
     if not isinstance(profile, Mapping):
         raise InvalidProfile({"profile": "must be an object with fields."})
-    check = _Checker()
+    check = Checker()
     check.known(profile, _FIELDS, "")
     numbers = [check.number(profile, name, "", low, high, name in ("age", "tenure_months")) for name, (low, high) in _NUMBERS.items()]
     if numbers[3] > numbers[0] * 12:
@@ -226,7 +226,7 @@ def _columns(
     )
 
 
-class _Checker:
+class Checker:
     """Reads fields and gathers everything that is wrong under the field's name; what is wrong reads as unknown meanwhile."""
 
     def __init__(self) -> None:

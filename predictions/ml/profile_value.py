@@ -1,8 +1,8 @@
 """Value of a described customer who is not in the database: mean, 80 % interval, its measured coverage, and exact reasons.
 
 Learned from the simulated bank of `predictions.ml.profile_bank`, whose true values are known: it shows what such a model can do and says
-nothing about real customers until it is trained on them. A described player of ours is another matter: `deposit_history` turns their
-deposits into what `predictions.ml.clv` reads, so that the operator's own purchase model values them.
+nothing about real customers until it is trained on them. A described player of ours is another matter: `predictions.ml.profile_deposits`
+values their deposits by the operator's own purchase model.
 
 The interval is conformal (Romano, Patterson and Candes, "Conformalized quantile regression", 2019): boosted 10 and 90 % quantiles, each
 moved by as much, in units of the distance between them, as customers kept apart need for a tenth of them to lie beyond. The confidence
@@ -19,11 +19,10 @@ import numpy as np
 import pandas as pd
 
 from predictions.ml import explain, metrics, profile_bank
-from predictions.ml.clv import COLUMNS, DAYS_PER_UNIT
 from predictions.ml.kinds import Explanation, Record, Trained, Verdict
-from predictions.ml.profile_schema import CATEGORIES, FEATURES, LABELS, TYPES, InvalidProfile, features, read
+from predictions.ml.profile_schema import CATEGORIES, FEATURES, LABELS, InvalidProfile, features, read
 
-__all__ = ["InvalidProfile", "ProfileModel", "deposit_history", "train"]
+__all__ = ["InvalidProfile", "ProfileModel", "train"]
 
 CUSTOMERS = 48_000  # half to learn from, a sixth to calibrate the interval, a third to measure
 LEVEL = 0.8
@@ -63,10 +62,13 @@ class ProfileModel:
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
         """value, low, high, confidence for rows of FEATURES."""
-        values = frame[list(FEATURES)].to_numpy(dtype=np.float64)
+        answers = self._answers(frame[list(FEATURES)].to_numpy(dtype=np.float64))
+        return pd.DataFrame(dict(zip(ANSWER, answers, strict=True)), index=frame.index)
+
+    def _answers(self, values: np.ndarray) -> tuple[np.ndarray, ...]:
+        """ANSWER, (rows,) each."""
         mean, low, high = self._interval(values)
-        confidence = self._confidence[self._band(mean), _complete(values).astype(int)]
-        return pd.DataFrame(dict(zip(ANSWER, (mean, low, high, confidence), strict=True)), index=frame.index)
+        return mean, low, high, self._confidence[self._band(mean), _complete(values).astype(int)]
 
     def explain(self, frame: pd.DataFrame) -> Explanation:
         """Exact contributions to the value, in money; the base is the mean value of the bank's customers."""
@@ -80,10 +82,10 @@ class ProfileModel:
         of all drivers, largest first, each {"feature", "label", "unit", "value", "contribution", "words"}; missing: features that are
         unknown; outside: those beyond what was learned from, for which the coverage was not measured.
         """
-        frame = pd.DataFrame(features(read(profile, as_of)), columns=list(FEATURES))
-        row = frame.to_numpy()[0]
-        answer = {name: float(value) for name, value in zip(ANSWER, self.predict(frame).to_numpy()[0], strict=True)}
-        explanation = self.explain(frame)
+        values = features(read(profile, as_of))  # one row: a frame would cost as much as the trees
+        row = values[0]
+        answer = {name: float(column[0]) for name, column in zip(ANSWER, self._answers(values), strict=True)}
+        explanation = explain.tree_contributions(FEATURES, values, self._boosters[0], scale="money")
         parts = explanation.contributions[0]
         return {
             **answer,
@@ -121,21 +123,6 @@ def train(*, seed: int) -> Trained:
     confidence = _measured(draft, values[held], bank.value[held])
     model = ProfileModel(boosters, edges, shifts, confidence, seen)
     return Trained(model, _record(model, bank, values, learn, tune, held))
-
-
-def deposit_history(profile: Mapping[str, Any], as_of: datetime, unit: float = 1.0) -> pd.DataFrame:
-    """One row of `clv.COLUMNS` from the deposits among a described player's transactions; amounts divided by `unit`.
-
-    Days with a deposit count, as for real players; NaN without any. `as_of` is needed: what counts is also how long nothing happened.
-    """
-    people = read(profile, as_of)
-    deposits = people.type == TYPES.index("Deposit")
-    days, place = np.unique(np.floor(people.days_ago[deposits]), return_inverse=True)  # youngest first
-    if not days.size:
-        return pd.DataFrame([[math.nan] * 4], columns=list(COLUMNS))
-    totals = np.bincount(place, people.amount[deposits])[:-1] / unit  # the oldest is the first deposit, not a repeat
-    spend = float(totals.mean()) if totals.size else math.nan
-    return pd.DataFrame([[days.size - 1.0, (days[-1] - days[0]) / DAYS_PER_UNIT, days[-1] / DAYS_PER_UNIT, spend]], columns=list(COLUMNS))
 
 
 def _boost(values: np.ndarray, target: np.ndarray, seed: int, weight: np.ndarray | None = None, **objective: Any) -> lightgbm.Booster:

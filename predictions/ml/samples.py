@@ -124,6 +124,16 @@ def folds_of(players: np.ndarray, count: int, seed: int) -> np.ndarray:
     return found
 
 
+def require_both(outcomes: np.ndarray, what_for: str, least: int = 1) -> None:
+    """Raises NotEnoughData when fewer than `least` rows have the outcome, or have it not: nothing can be learned from one side alone."""
+    positives = int(outcomes.sum())
+    if min(positives, len(outcomes) - positives) < least:
+        raise NotEnoughData(
+            f"{positives} of the {len(outcomes)} cases {what_for} have the outcome, at least {least} must have it and {least} must not; "
+            "wait for a longer history"
+        )
+
+
 def check_enough(both: Sample, evaluation: Sample, minimum_players: int, minimum_positives: int, what: str) -> None:
     """Raises NotEnoughData below the least number of players, or of players with and without the outcome."""
     players = len(np.unique(both.players))

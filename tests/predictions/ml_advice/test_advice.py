@@ -77,8 +77,16 @@ def test_churn_label__threshold__churn_from_it_on(probability: float, threshold:
         (0.8, 1000.01, 0, "Priority support call + personalized offer"),
         (0.8, 1000, 30, "Urgent retention campaign + free spins"),
         (0.79, 9000, 8, "Re-engagement campaign with comeback bonus"),
-        (0.6, 0, 8, "Re-engagement campaign with comeback bonus"),
-        (0.6, 0, 7, "Offer targeted promotion based on preferences"),
+        (0.6, 10, 8, "Re-engagement campaign with comeback bonus"),
+        (0.6, 10, 7, "Offer targeted promotion based on preferences"),
+        (0.8, 1000, 90, "Urgent retention campaign + free spins"),
+        (0.8, 1000, 91, "One low-cost win-back, then leave in peace"),
+        (0.6, 10, 91, "One low-cost win-back, then leave in peace"),
+        (0.8, 1000.01, 91, "Priority support call + personalized offer"),
+        (0.8, 9.99, 1, "No contact worth its cost"),
+        (0.99, 3, 357, "No contact worth its cost"),
+        (0.6, 0, 8, "No contact worth its cost"),
+        (0.59, 0, 200, "Reminder of favourite games + missions"),
         (0.59, 1001, 0, "Personal check-in + loyalty reward"),
         (0.3, 1000, 8, "Reminder of favourite games + missions"),
         (0.3, 1000, 7, "Missions and regular newsletter"),
@@ -88,6 +96,11 @@ def test_churn_label__threshold__churn_from_it_on(probability: float, threshold:
 )
 def test_retention_recommendation__every_range__its_words(probability: float, value: float, idle: int, words: str) -> None:
     assert advice.retention_recommendation(probability, value, idle) == words
+
+
+@pytest.mark.parametrize(("alive", "shown"), [(None, None), (1.0, None), (0.999, 0.999), (0.0, 0.0)])
+def test_still_customer__no_repeat_deposit__says_nothing(alive: float | None, shown: float | None) -> None:
+    assert advice.still_customer(alive) == shown
 
 
 def test_churn_recommendations__five_players__counts_and_expected_losses() -> None:

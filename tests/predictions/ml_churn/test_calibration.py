@@ -67,6 +67,35 @@ def test_interval__more_outcomes__narrower():
     assert widths[1] < 0.7 * widths[0]
 
 
+def test_interval__players_with_two_rows_each__as_wide_as_one_row_each_would_be():
+    """Everybody twice over says nothing new: the probability stays and the interval does not shrink."""
+    raw, y, _ = draw("log-odds too bold", 3000, 6)
+    players = np.arange(3000)
+    twice = [np.concatenate([column, column]) for column in (raw, y, players)]
+    grid = np.linspace(-2, 2, 50)
+    once, counted, taken_for_others = (calibration.fit(*each) for each in ((raw, y, players), twice, twice[:2]))
+    assert counted.probability(grid) == pytest.approx(once.probability(grid), abs=0.01)
+    width, same, shrunk = (np.mean(np.subtract(*fitted.interval(grid)[::-1])) for fitted in (once, counted, taken_for_others))
+    assert same == pytest.approx(width, rel=0.05)
+    assert shrunk < 0.8 * width
+
+
+def test_interval__players_with_two_outcomes__hold_the_truth_nine_times_in_ten():
+    """Two rows of a player with one hidden chance between them: counted as two, the interval misses the truth more often."""
+    held = {"players": [], "rows": []}
+    for seed in range(60):
+        rng = np.random.default_rng(300 + seed)
+        raw, chance = rng.normal(0, 1.5, 1000), rng.random(1000)
+        y = (chance < expit(0.4 * raw - 0.5)).astype(float)
+        rows = np.concatenate([raw, raw]), np.concatenate([y, y])
+        grid = rng.normal(0, 1.5, 500)
+        for name, whose in (("players", np.tile(np.arange(1000), 2)), ("rows", None)):
+            low, high = calibration.fit(*rows, whose).interval(grid)
+            held[name].append(metrics.coverage(expit(0.4 * grid - 0.5), low, high))
+    assert np.mean(held["players"]) >= 0.86
+    assert np.mean(held["rows"]) < np.mean(held["players"]) - 0.04
+
+
 @pytest.mark.parametrize(
     ("raw", "y", "text"),
     [([1.0, np.nan], [0, 1], "finite"), ([1.0, 2.0], [1, 1], "both outcomes"), ([1.0, 2.0], [0, 0.5], "0 or 1"), ([1.0], [0, 1], "equal")],

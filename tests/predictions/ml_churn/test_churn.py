@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 
 from predictions.ml import churn, metrics
+from predictions.ml.classification import cross_fitted, fit_alone, out_of_fold
 from predictions.ml.kinds import Cutoff, History, NotEnoughData
-from predictions.ml.samples import folds_of, shares_of, split
+from predictions.ml.learners import fit_logistic
+from predictions.ml.samples import folds_of, join, sample, shares_of, split
 
 from .synthetic import casino, law
 
@@ -110,7 +112,8 @@ def test_train__record__figures_baseline_candidates_curves_and_gate(trained):
     assert sum(record.importance.values()) == pytest.approx(1)
     assert "days_since_last_activity" in list(record.importance)[:2]
     assert sum(row["n"] for row in record.curves["reliability"]) == sum(row["n"] for row in record.curves["lift"])
-    assert [verdict.name for verdict in record.gate] == ["players", "auc", "brier", "calibration"]
+    checks = ["players", "auc", "brier", "calibration", "active cases", "auc_active", "brier_active"]
+    assert [verdict.name for verdict in record.gate] == checks
     assert all(verdict.passed for verdict in record.gate)
     assert not any(name.startswith("currency") for name in trained.model.features)
 
@@ -135,6 +138,55 @@ def test_train__evaluation_outcomes_turned_round__the_model_does_not_notice(judg
     assert not next(verdict for verdict in second.record.gate if verdict.name == "auc").passed
 
 
+def test_record__active_players__figures_and_curves_are_of_them_alone(trained, world):
+    history, _ = world
+    evaluation, record = history.evaluation, trained.record
+    labels = evaluation.labels
+    rows = labels["is_eligible"] & (evaluation.features["days_since_last_activity"] <= 30)
+    y = labels.loc[rows, "churned"].to_numpy()
+    found = metrics.binary_metrics(y, trained.model.predict(evaluation.features[rows])["probability"])
+    assert {name: record.metrics[f"{name}_active"] for name in found} == pytest.approx(found)
+    curves = record.curves["active"]
+    assert (curves["within_days"], curves["players"], curves["positives"]) == (30, int(rows.sum()), int(y.sum()))
+    assert sum(row["n"] for row in curves["reliability"]) == sum(row["n"] for row in curves["lift"]) == int(rows.sum())
+    assert [row["threshold"] for row in curves["thresholds"]] == [row["threshold"] for row in record.curves["thresholds"]]
+    assert set(curves) > {"baseline_reliability", "baseline_lift"}
+    assert record.metrics["auc_active"] < record.metrics["auc"]  # who left long ago is told by anybody
+
+
+def test_gate__right_about_the_gone_and_wrong_about_the_active__is_refused():
+    """Who was away for long stays away at every cut-off; what active players do turns round at the evaluation cut-off."""
+    history, _ = casino(3000, seed=6, cutoffs=3, noise=0)
+
+    def judged(part: Cutoff, turned: bool) -> Cutoff:
+        features = part.features.copy()
+        gone = features.index % 3 > 0
+        features.loc[gone, "days_since_last_activity"] = 200.0
+        churned = part.labels["churned"]
+        return Cutoff(part.as_of, features, part.labels.assign(churned=np.where(gone, 1.0, 1 - churned if turned else churned)))
+
+    cutoffs = [*(judged(part, False) for part in history.development), judged(history.evaluation, True)]
+    found = churn.train(History(cutoffs, 30), seed=1).record
+    assert found.metrics["auc"] > 0.75
+    assert found.metrics["auc_active"] < found.baseline["auc_active"]
+    assert {verdict.name for verdict in found.gate if not verdict.passed} >= {"auc_active", "brier_active"}
+
+
+def test_gate__hardly_anybody_active__says_how_many_are_needed():
+    history, _ = casino(1500, seed=6, cutoffs=3, noise=0)
+    idle = [part.features["days_since_last_activity"].fillna(300) for part in history.cutoffs]
+    gone = [
+        Cutoff(part.as_of, part.features.assign(days_since_last_activity=days + 31), part.labels)
+        for part, days in zip(history.cutoffs, idle, strict=True)
+    ]
+    record = churn.train(History(gone, 30), seed=1).record
+    verdict = next(one for one in record.gate if one.name == "active cases")
+    assert (verdict.passed, verdict.value, verdict.limit) == (False, 0, 20)
+    assert verdict.reason.startswith("0 cases among 0 players who were active before the evaluation cut-off; 20 cases")
+    assert "auc_active" not in record.metrics
+    assert "active" not in record.curves
+
+
 def test_train__nothing_to_learn__the_gate_refuses():
     history, _ = casino(1500, seed=5, cutoffs=3, noise=2)
     rng = np.random.default_rng(0)
@@ -143,8 +195,9 @@ def test_train__nothing_to_learn__the_gate_refuses():
     ]
     found = churn.train(History(cutoffs, 30), seed=1)
     assert abs(found.record.metrics["auc"] - 0.5) < 0.05
-    spread = found.model.predict(history.evaluation.features)["probability"].std()
-    assert spread < 0.05
+    assert found.model.predict(history.evaluation.features)["probability"].std() < 0.05
+    failed = {verdict.name for verdict in found.record.gate if not verdict.passed}
+    assert failed & {"auc", "brier", "auc_active", "brier_active"}, "chance has beaten chance four times: take another seed"
 
 
 @pytest.mark.parametrize(("players", "text"), [(400, "500 are needed"), (600, "outcome")])
@@ -154,6 +207,38 @@ def test_train__too_little__says_what_is_missing(players, text):
         history.cutoffs[0].labels["churned"] = 0.0
     with pytest.raises(NotEnoughData, match=text):
         churn.train(history, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("one_sided", "text"),
+    [
+        ([0], "0 of the .* cases of the earlier cut-offs, which candidates learn from, have the outcome, at least 10 must have it"),
+        ([1], "0 of the .* cases of the cut-off that chooses between candidates have the outcome"),
+    ],
+)
+def test_train__one_outcome_alone_in_a_part__says_which(one_sided, text):
+    history, _ = casino(1500, seed=2, cutoffs=3, noise=0)
+    for position in one_sided:
+        history.cutoffs[position].labels["churned"] = 0.0
+    with pytest.raises(NotEnoughData, match=text):
+        churn.train(history, seed=1)
+
+
+def test_cross_fitted__one_half_without_the_outcome__says_so():
+    history, _ = casino(600, seed=2, cutoffs=2, noise=0)
+    data = sample(history.development[0], ["sessions_7d"], "churned", 0)
+    first = folds_of(data.players, 2, 1 + 7) == 0
+    alone = replace(data, outcomes=np.where(first, data.outcomes, 0.0))
+    with pytest.raises(NotEnoughData, match="0 of the .* cases of half the players who choose the algorithm have the outcome"):
+        cross_fitted(data.values, alone, 1)
+
+
+def test_out_of_fold__latest_cut_off_of_one_outcome__says_so():
+    history, _ = casino(600, seed=2, cutoffs=4, noise=0)
+    parts = [sample(cutoff, ["sessions_7d"], "churned", position) for position, cutoff in enumerate(history.cutoffs)]
+    data = join([*parts[:2], *(replace(part, outcomes=np.ones(len(part))) for part in parts[2:])])
+    with pytest.raises(NotEnoughData, match="of the latest cut-offs, which probabilities are calibrated on, have the outcome"):
+        out_of_fold(data, fit_alone(fit_logistic, 1), 1)
 
 
 def test_split__outcome_not_yet_known_at_the_evaluation__left_out():

@@ -8,6 +8,7 @@ import pytest
 
 from predictions.ml import decay, engagement
 from predictions.ml.engagement import PARTS
+from predictions.ml.kinds import NotEnoughData
 
 from .synthetic import casino
 
@@ -32,9 +33,12 @@ def test_predict__parts__sum_to_the_probability_and_none_is_negative(engaged, wo
 def test_predict__player_with_hardly_anything__the_usual_shares(engaged):
     frame = pd.DataFrame(0.0, index=[1], columns=list(engaged.model.features))
     frame[[name for name in frame if name.startswith("days_since")]] = 300.0
+    assert engaged.model.gains(frame.to_numpy()).tolist() == [[0.0, 0.0, 0.0]]
     found = engaged.model.predict(frame).iloc[0]
     assert found["probability"] < 0.05
-    assert found[list(PARTS)].sum() == pytest.approx(found["probability"])
+    usual = engaged.record.parameters["usual_shares"]
+    assert found[list(PARTS)].tolist() == pytest.approx([usual[part] * found["probability"] for part in PARTS])
+    assert len({round(usual[part], 3) for part in PARTS}) == 3  # a third each would be no shares of anybody
 
 
 def test_gains__shapley__efficient_and_by_orders(engaged, world):
@@ -91,6 +95,14 @@ def test_train__other_groups_and_missing_ones__named_or_refused():
     groups |= {"deposit_count_90d": "deposits", "rounds_90d": "gameplay"}
     found = engagement.train(history, seed=1, groups=groups)
     assert found.model.members.sum(axis=1).tolist() == [len(found.model.features) - 2, 1, 1]
+
+
+def test_train__active_ones_all_unseen_for_a_quarter__says_what_is_missing():
+    history, _ = casino(1500, seed=4, cutoffs=3, noise=0)
+    for cutoff in history.cutoffs:
+        cutoff.features.loc[cutoff.labels["active_7d"] == 1, "days_since_last_activity"] = 200.0
+    with pytest.raises(NotEnoughData, match="of players seen within 13 weeks, who tell how activity fades, have the outcome"):
+        engagement.train(history, seed=1)
 
 
 @pytest.mark.parametrize(("rate", "by_habit"), [(0.3, 0.0), (0.5, -0.15), (0.1, 0.1)])

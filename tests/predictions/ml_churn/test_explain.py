@@ -55,3 +55,15 @@ def test_reasons__rows__largest_first_without_what_gives_nothing():
     assert [reason["feature"] for reason in found[1]] == ["a", "c"]
     with pytest.raises(ValueError, match="rows"):
         explain.reasons(explanation, frame.head(1))
+
+
+def test_leading_reasons__rows__first_what_speaks_for_the_label_then_what_speaks_against_it():
+    parts = np.array([[0.5, -2.0, 0.0, 1.0, -1.0], [0.5, -2.0, 0.0, 1.0, -1.0], [0.2, 0.0, 0.0, 0.1, 0.3]])
+    explanation = Explanation(("a", "b", "c", "d", "e"), parts, np.zeros(3), "log-odds")
+    frame = pd.DataFrame({name: [1.0, 1.0, 1.0] for name in "abcde"})
+    found = explain.leading_reasons(explanation, frame, np.array([True, False, False]), top=3, against=1)
+    assert [[(one["feature"], one["contribution"]) for one in row] for row in found] == [
+        [("d", 1.0), ("a", 0.5), ("b", -2.0)],
+        [("b", -2.0), ("e", -1.0), ("d", 1.0)],
+        [("e", 0.3)],
+    ]

@@ -2,7 +2,7 @@ import copy
 import math
 import pickle
 import time
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import numpy as np
@@ -207,18 +207,3 @@ def test_predict_profile__many_transactions__within_50_ms(trained):
         trained.model.predict_profile(many, NOW)
         seconds.append(time.process_time() - started)
     assert np.percentile(seconds, 95) < 0.05
-
-
-def test_deposit_history__described_player__as_the_purchase_model_reads_it():
-    days = (100, 60, 60.2, 10)  # two on one day
-    deposits = [
-        {"transaction_date": NOW - timedelta(days=ago), "transaction_type": "Deposit", "amount": 50 + ago, "channel": "Online"}
-        for ago in days
-    ]
-    found = profile_value.deposit_history(changed(transactions=deposits), NOW, unit=10).iloc[0]
-    assert found.bg_frequency == 2
-    assert (found.bg_recency, found.bg_age) == pytest.approx((90 / 7, 100 / 7))
-    assert found.bg_spend == pytest.approx((110 + 110.2 + 60) / 2 / 10)
-    assert profile_value.deposit_history(changed(transactions=[]), NOW).isna().all(axis=None)
-    first = profile_value.deposit_history(changed(transactions=deposits[:1]), NOW).iloc[0]
-    assert (first.bg_frequency, first.bg_recency, math.isnan(first.bg_spend)) == (0, 0, True)

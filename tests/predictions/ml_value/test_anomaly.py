@@ -8,9 +8,10 @@ import pytest
 
 from predictions.ml import anomaly
 from predictions.ml.anomaly_paths import Forest, contributions, correction
+from predictions.ml.explain import reasons
 from predictions.ml.kinds import History, NotEnoughData
 
-from .worlds import behaviour, behaviour_history
+from .worlds import behaviour, behaviour_history, sampled_beside
 
 STRANGE = 40
 
@@ -67,6 +68,30 @@ def test_explain__of_a_stranger__names_what_is_strange(history, trained):
     explanation = trained.model.explain(history.evaluation.features.loc[[1, 2, 3]])
     mean = dict(zip(explanation.features, explanation.contributions.mean(axis=0), strict=True))
     assert set(sorted(mean, key=mean.get)[-4:]) <= {"rapid_deposits", "devices", "ips", "rounds_90d", "sessions_90d", "payment_methods"}
+
+
+def test_explain__of_whom_isolation_does_not_count__no_feature_moved_the_score(history, trained):
+    features = history.evaluation.features
+    unusual = trained.model.predict(features)["anomaly"].to_numpy()
+    moved = (trained.model.explain(features).contributions != 0).any(axis=1)
+    assert moved.tolist() == (unusual > anomaly.TAIL_FROM).tolist()
+    assert 0.05 < moved.mean() < 0.2
+    ordinary = features[unusual <= anomaly.TAIL_FROM].head(3)
+    assert reasons(trained.model.explain(ordinary), ordinary) == [[], [], []]
+
+
+def test_published__either_kind_of_model__together_with_the_detectors():
+    detectors = np.array([0.0, 0.6])
+    unsupervised = anomaly.published(pd.DataFrame({"anomaly": [0.95, 1.0]}, index=[7, 8]), detectors)
+    assert unsupervised.to_dict("list") == {"score": pytest.approx([0.25, 0.8]), "interval_low": [0.0] * 2, "interval_high": [1.0] * 2}
+    answer = pd.DataFrame({"anomaly": 1.0, "score": [0.1, 0.5], "interval_low": [0.0, 0.4], "interval_high": [0.2, 0.9]}, index=[7, 8])
+    supervised = anomaly.published(answer, detectors)
+    assert supervised.index.tolist() == [7, 8]
+    assert supervised.to_dict("list") == {
+        "score": pytest.approx([0.1, 0.8]),
+        "interval_low": pytest.approx([0.0, 0.76]),
+        "interval_high": pytest.approx([0.2, 0.96]),
+    }
 
 
 def test_contributions__of_a_feature_nobody_splits_on__are_zero():
@@ -126,6 +151,19 @@ def test_train__twice_with_one_seed__gives_the_same(history, trained):
 def test_train__with_few_players__says_how_many_are_needed():
     with pytest.raises(NotEnoughData, match="400 players are too few to tell who is unusual, 500 are needed"):
         anomaly.train(behaviour_history(400, strange=0), seed=1)
+
+
+def test_train__unusual_players_added_to_a_sample__everybody_else_stays_as_unusual_as_before():
+    """Of 20,000 players 2 % are unusual and were reviewed; beside a tenth of all they would be a sixth of those learned from."""
+    whole = behaviour_history(20_000, strange=400)
+    thin = sampled_beside(whole, 2000, range(1, 401))
+    assert [len(cutoff.features) > 2300 for cutoff in thin.cutoffs] == [True] * 3
+    trained = anomaly.train(thin, seed=5)
+    unusual = trained.model.predict(whole.evaluation.features)["anomaly"] > anomaly.TAIL_FROM
+    assert unusual.mean() == pytest.approx(0.1, abs=0.02)  # three standard errors of a share of 2,000
+    assert trained.record.rows == 2000
+    assert trained.record.metrics["share_above_95"] == pytest.approx(0.05, abs=0.02)
+    assert trained.record == anomaly.train(sampled_beside(whole, 2000, ()), seed=5).record
 
 
 def test_train__without_development__says_so(history):

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from predictions.ml import ltv, ltv_growth, ltv_measure
+from predictions.ml import explain, ltv, ltv_boosted, ltv_extension, ltv_growth, ltv_measure
 from predictions.ml.kinds import Cutoff, History, NotEnoughData
 
 from .value_world import MARGIN, world
 
 KNOWN = 400
+LONG = 700
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +30,18 @@ def trained(history):
     return ltv.train(history, seed=5)
 
 
+@pytest.fixture(scope="module")
+def long(whole):
+    """Two cut-offs whose 365 days are over before five of which 90 days are known."""
+    past = whole.until(LONG)
+    return History([past.cutoff(LONG - 395), past.cutoff(LONG - 365), *past.history(count=5).cutoffs], 90)
+
+
+@pytest.fixture(scope="module")
+def measured(long):
+    return ltv.train(long, seed=5)
+
+
 def test_train__on_a_known_law__beats_both_naive_forecasts(trained):
     record = trained.record
     assert record.metrics["scaled_error"] < 0.85 * record.baseline["scaled_error"]
@@ -44,6 +57,8 @@ def test_interval__on_the_evaluation_cutoff__holds_four_fifths_of_those_who_are_
     uncertain = sum(row["n"] for row in trained.record.curves["coverage"][1:])
     # two per cent as promised, and two standard errors of so few players
     assert metrics["coverage"] == pytest.approx(0.8, abs=0.02 + 2 * np.sqrt(0.16 / uncertain))
+    for name, level in (("below_p10", 0.1), ("below_p50", 0.5), ("below_p90", 0.9)):
+        assert metrics[name] == pytest.approx(level, abs=0.02 + 2 * np.sqrt(level * (1 - level) / uncertain)), name
     assert metrics["coverage_nothing"] > 0.9
 
 
@@ -54,9 +69,66 @@ def test_year__against_what_really_came__is_right_in_total_and_covered(whole, tr
     assert answer["value"].sum() == pytest.approx(truth.sum(), rel=0.2)
     # carrying 90 days forward is far off: most of these players leave within the year
     assert today.features["ngr_90d"].sum() * 365 / 90 > 1.4 * truth.sum()
-    uncertain = (answer["p10"] != answer["p90"]).to_numpy()
-    inside = ((truth >= answer["p10"]) & (truth <= answer["p90"])).to_numpy()
-    assert inside[uncertain].mean() == pytest.approx(0.8, abs=0.06)
+    distribution = trained.model.boosted.distribution(today.features)
+    growth = trained.model.growth.of(trained.model.deposits, today.features, 365)
+    found = ltv_measure.coverage(truth, trained.model.extended.of(distribution, growth))
+    assert found["coverage"] == pytest.approx(0.8, abs=0.06)
+
+
+def test_train__with_cutoffs_a_year_back__measures_the_year_on_players_held_out(long, measured):
+    extension, parameters = measured.record.curves["extension"], measured.record.parameters
+    assert (extension["days_measured"], extension["validated"]) == (365, True)
+    assert extension["reason"] == (
+        f"The value of 365 days was measured. Of players held out, P10 to P90 over 365 days held {extension['metrics']['coverage']:.1%}."
+    )
+    assert (parameters["growth_days"], parameters["confidence_days"]) == (365, 365)
+    found = extension["metrics"]
+    assert found["coverage"] == pytest.approx(0.8, abs=0.02)
+    assert [found[f"below_p{level}"] for level in (10, 50, 90)] == pytest.approx([0.1, 0.5, 0.9], abs=0.02)
+    assert found["scaled_error"] < 0.8 * extension["baseline"]["scaled_error"]
+    assert abs(found["bias"]) < 0.15
+    rows = sum(row["n"] for row in measured.record.curves["coverage_extended"])
+    assert rows == sum(len(cutoff.features) for cutoff in long.cutoffs[:2])
+
+
+def test_train__with_cutoffs_a_year_back__is_the_same_for_90_days(long, measured):
+    """They serve the year only."""
+    without = ltv.train(History(long.cutoffs[2:], 90), seed=5)
+    assert without.model.boosted.mean.text == measured.model.boosted.mean.text
+    assert without.model.interval.shift == measured.model.interval.shift
+    assert without.record.metrics == measured.record.metrics
+    assert without.record.rows == measured.record.rows
+    assert without.record.parameters["confidence_days"] == 180
+
+
+def test_confidence__beside_the_year__is_the_share_of_held_out_years_inside(long, measured):
+    """Not that of the 90 days, which is another share."""
+    coverage = {row["group"]: row["coverage"] for row in measured.record.curves["coverage_extended"]}
+    assert list(measured.model.confidence) == list(coverage.values())
+    near = [row["coverage"] for row in measured.record.curves["coverage"]]
+    assert list(measured.model.confidence) != near
+    answer = measured.model.predict(long.evaluation.features)
+    assert set(answer["confidence"]) <= set(coverage.values())
+
+
+def test_extension__of_a_player__does_not_depend_on_what_came_of_that_player(long, measured):
+    model = measured.model
+    development = [ltv.usable(cutoff) for cutoff in long.development[2:]]
+    trees = ltv._learn(development, model.features, 5)
+    known = ltv_growth.known(long.development)
+    first = ltv_extension.held_out(model, trees, known, seed=5)
+    mine = ltv.part_of(known.rows.index) == 1
+    other = ltv_growth.Known(known.days, known.cutoff, known.rows, known.near, np.where(mine, known.far * 3 - 7, known.far))
+    again = ltv_extension.held_out(model, trees, other, seed=5)
+    ends = ["p10", "p50", "p90"]
+    pd.testing.assert_frame_equal(first.bounds.loc[mine, ends], again.bounds.loc[mine, ends], check_exact=True)
+    assert first.value[mine].tolist() == again.value[mine].tolist()
+    assert not first.bounds.loc[~mine, ends].equals(again.bounds.loc[~mine, ends])
+
+
+def test_train__with_only_cutoffs_a_year_back__says_so(long):
+    with pytest.raises(NotEnoughData, match="every cut-off lies a year back"):
+        ltv.train(History(long.cutoffs[:2], 90), seed=5)
 
 
 def test_growth__with_a_short_history__says_how_far_it_was_measured(trained):
@@ -82,6 +154,32 @@ def test_known__from_chained_windows__is_what_really_came(whole):
     assert known.days == 270
     truth = whole.total(whole.ngr, 120, 390)[known.rows.index - 1]
     assert known.far == pytest.approx(truth)
+
+
+def test_known__of_players_who_are_excluded_later__counts_them_with_what_they_brought(whole):
+    """A growth of those who stayed would be too high for everybody at the first cut-off."""
+    past = whole.until(390)
+    first, later = past.cutoff(210), past.cutoff(300)
+    gone = later.features.index % 2 == 0
+    nothing = later.labels["ngr_90d"].where(~gone, 0.0)
+    later = Cutoff(later.as_of, later.features, later.labels.assign(ngr_90d=nothing, is_eligible=~gone))
+    known = ltv_growth.known([first, later])
+    assert (known.days, known.rows.index.tolist()) == (180, first.features.index.tolist())
+    near = first.labels["ngr_90d"].to_numpy()
+    assert known.far.tolist() == (near + nothing.reindex(first.features.index).to_numpy()).tolist()
+
+
+def test_known__of_players_who_were_not_eligible_at_the_cutoff__leaves_them_out(whole):
+    past = whole.until(390)
+    first, later = past.cutoff(210), past.cutoff(300)
+    first.labels["is_eligible"] = first.features.index % 2 == 0
+    assert (ltv_growth.known([first, later]).rows.index % 2 == 0).all()
+
+
+def test_known__of_too_few_who_brought_in_anything__takes_a_shorter_time(whole):
+    early = whole.until(LONG).cutoff(LONG - 365)
+    few = Cutoff(early.as_of, early.features.head(40), early.labels.head(40))
+    assert ltv_growth.known([few, whole.until(390).cutoff(210), whole.until(390).cutoff(300)]).days == 180
 
 
 def test_known__without_cutoffs_90_days_apart__is_none(whole):
@@ -124,9 +222,17 @@ def test_predict__of_nobody__is_empty(history, trained):
     assert len(trained.model.predict(history.evaluation.features.iloc[:0])) == 0
 
 
-def test_confidence__of_a_player__is_the_coverage_measured_for_the_group(history, trained):
-    measured = {row["coverage"] for row in trained.record.curves["coverage"]}
-    assert set(trained.model.predict(history.evaluation.features)["confidence"]) <= measured
+def test_predict__by_deposits__has_the_interval_that_knows_of_losses(history, trained):
+    from dataclasses import replace
+
+    features = history.evaluation.features
+    ends = ["p10", "p50", "p90", "p10_90", "p50_90", "p90_90", "confidence"]
+    boosted, by_deposits = (
+        replace(trained.model, algorithm=name).predict(features) for name in ("gradient boosting", "BG/NBD and Gamma-Gamma")
+    )
+    pd.testing.assert_frame_equal(boosted[ends], by_deposits[ends], check_exact=True)
+    assert not boosted["value"].equals(by_deposits["value"])
+    assert (by_deposits.loc[features["bg_age"].notna(), "p10_90"] < 0).any()
 
 
 @pytest.mark.parametrize("algorithm", ["gradient boosting", "BG/NBD and Gamma-Gamma"])
@@ -142,6 +248,34 @@ def test_explain__by_either_method__adds_up_to_the_value(history, trained, algor
     assert explanation.scale == "currency units"
 
 
+def test_contributions__of_the_scale__have_the_sign_of_each_columns_distance_from_its_mean():
+    """Two rows by hand; the ratio is 0.5 for everybody, without contributions of its own."""
+
+    class Half:
+        def predict(self, inputs):
+            return np.full(len(inputs), 0.5)
+
+        def contributions(self, inputs):
+            return np.zeros(inputs.shape), 0.5
+
+    scale = ltv_boosted.Scale(floor=2.0, means=(4.0, 1.0, 10.0, 3.0))
+    boosted = ltv_boosted.Boosted(tuple(ltv_boosted.SCALE), scale, Half(), Half(), Half(), (Half(), Half(), Half()))
+    # the second column counts a quarter; a loss counts by its size, what is unknown adds nothing
+    frame = pd.DataFrame({"ngr_90d": [8.0, -6.0], "ngr_365d": [0.0, 40.0], "deposits_90d": [2.0, 10.0], "theo_90d": [3.0, np.nan]})
+    parts, base = boosted.contributions(frame)
+    assert parts.tolist() == [[2.0, -0.5, -4.0, 0.0], [1.0, 4.5, 0.0, -1.5]]
+    assert base.tolist() == [10.0, 10.0]
+    # half of 2 + 8 + 0 + 2 + 3, and of 2 + 6 + 10 + 10 + 0
+    assert (base + parts.sum(axis=1)).tolist() == boosted.value(frame).tolist() == [7.5, 14.0]
+
+
+def test_importance__is_that_of_players_drawn_from_everybody(history, trained):
+    features = history.evaluation.features
+    drawn = np.sort(np.random.default_rng(5).permutation(len(features))[:500])
+    assert trained.record.importance == explain.importance(trained.model.explain(features.iloc[drawn]))
+    assert trained.record.importance != explain.importance(trained.model.explain(features.iloc[:500]))
+
+
 def test_explain__of_a_big_depositor__points_at_money(history, trained):
     features = history.evaluation.features
     biggest = features.nlargest(20, "deposits_90d")
@@ -155,7 +289,8 @@ def test_train__without_using_evaluation__gives_the_same_model_whatever_it_holds
     other = Cutoff(evaluation.as_of, evaluation.features, evaluation.labels.assign(ngr_90d=evaluation.labels["ngr_90d"].to_numpy()[::-1]))
     again = ltv.train(History([*history.development, other], 90), seed=5)
     assert again.model.boosted.mean.text == trained.model.boosted.mean.text
-    assert again.model.interval == trained.model.interval
+    assert again.model.interval.shift == trained.model.interval.shift
+    assert again.model.extended.shift == trained.model.extended.shift
     assert again.model.growth == trained.model.growth
     assert again.model.algorithm == trained.model.algorithm
     assert again.record.metrics != trained.record.metrics
@@ -175,6 +310,12 @@ def test_model__after_storage__answers_the_same(history, trained):
     file.seek(0)
     features = history.evaluation.features
     pd.testing.assert_frame_equal(joblib.load(file).predict(features), trained.model.predict(features), check_exact=True)
+
+
+def test_model__stored_by_a_release_without_the_interval_of_the_year__does_not_open(trained):
+    state = {name: value for name, value in trained.model.__dict__.items() if name != "extended"}
+    with pytest.raises(ValueError, match="trained by a release that had no extended"):
+        ltv.LtvModel.__new__(ltv.LtvModel).__setstate__(state)
 
 
 def test_choose__between_both__takes_the_lower_error():

@@ -1,10 +1,12 @@
 """Small worlds whose law is known: players with a hidden type, and frames as the feature code delivers them."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
 
+from predictions.features.history import sampled
 from predictions.ml.kinds import Cutoff, History
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -81,6 +83,18 @@ def behaviour(players: int, rng: np.random.Generator, *, strange: int = 0) -> pd
     frame.loc[: strange or -1, ["rapid_deposits", "devices", "ips", "payment_methods"]] *= [20, 5, 6, 4]
     frame.loc[: strange or -1, ["rounds_90d", "sessions_90d"]] *= 0.05
     return frame
+
+
+def sampled_beside(history: History, size: int, always: Collection[int]) -> History:
+    """The history with a sample of its players and those of `always` beside it, as `predictions.features.history` reads it."""
+    cutoffs = []
+    for cutoff in history.cutoffs:
+        ids = cutoff.features.index
+        drawn = sampled(ids.to_numpy(), size, seed=0)
+        kept = ids.isin([*drawn, *always])
+        added = frozenset(always) - set(drawn.tolist())
+        cutoffs.append(Cutoff(cutoff.as_of, cutoff.features[kept], cutoff.labels[kept], added))
+    return History(cutoffs, history.horizon_days)
 
 
 def behaviour_history(players: int = 2000, *, strange: int = 40, seed: int = 4, months: int = 3) -> History:
