@@ -3,7 +3,8 @@
     ./loyalty bench predictions_scoring [--players 100000] [--trained-on 10000] [--nights 3] [--requests 300] [--keep]
 
 Fills an empty database with players of six habits and a year of activity, trains the models of the product on some of them (not counted),
-and runs the job "predictions" night after night in this process, without further workers. The floor is what any scoring of these players
+and runs the job "predictions" night after night in this process, without further workers. No activity comes in between, so every night
+scores the same features. The floor is what any scoring of these players
 costs: the same features and the binary COPY of constant rows into the same tables, range by range. "ratio" is the scoring stage over it.
 Single predictions run with models loaded once: described profiles (no database row is read for them), players, what-if, explanations.
 
@@ -129,7 +130,7 @@ class Timed:
 
 
 def instrument(watch: Stopwatch) -> None:
-    from predictions import features, publishing, scoring, similar, summaries
+    from predictions import drifting, features, preparing, pruning, scoring, similar, summaries
 
     opened = scoring.models_of
     features.frame = watch.around("features", features.frame)
@@ -137,9 +138,11 @@ def instrument(watch: Stopwatch) -> None:
     scoring.copy_rows = watch.around("copy", scoring.copy_rows)
     scoring.known_of = watch.around("detectors and deposits", scoring.known_of)
     scoring.models_of = lambda run: {kind: Timed(kind, model, watch) for kind, model in opened(run).items()}
-    publishing.store_reasons = watch.around("reasons in all", publishing.store_reasons)
-    publishing._add_points = watch.around("points of history", publishing._add_points)
-    publishing.prune = watch.around("prune", publishing.prune)
+    preparing.store_reasons = watch.around("reasons in all", preparing.store_reasons)
+    preparing.add_points = watch.around("points of history", preparing.add_points)
+    pruning._delete_ended = watch.around("scores of ended runs", pruning._delete_ended)
+    pruning._thin = watch.around("history thinned", pruning._thin)
+    drifting.of_run = watch.around("drift", drifting.of_run)
     summaries.summarise = watch.around("summaries", summaries.summarise)
     similar.store = watch.around("past cases", similar.store)
 

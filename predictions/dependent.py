@@ -1,25 +1,24 @@
 """Keeps a changed description of a player possible: what follows from a changed figure is moved with it.
 
-Only what depends on a change is touched, never a figure that was given, and with no changes nothing moves at all. The rules are those
-of the catalogue's definitions: a longer window holds at least what a shorter one does; who has been away longer than a window did
-nothing in it; quotients are computed anew.
+Of a real player only what depends on a change is touched, never a figure that was given, and with no changes nothing moves at all. The
+rules are those of the catalogue's definitions: a longer window holds at least what a shorter one does; who has been away longer than a
+window did nothing in it; sessions and deposits happen on days; quotients are computed anew. Of somebody described, who has no figures
+of his own, `predictions.described_windows` fills what follows from what was told. What cannot be true at all is refused before, by
+`predictions.possible`.
 """
 
 import math
 from collections.abc import Callable, Mapping
 
-Values = dict[str, float | None]
+from predictions import possible
+from predictions.described_windows import fill
+from predictions.services import InvalidProfile
+from predictions.windows import LAST, TOTAL, WINDOWS, Values, family_of, spread
 
-_WINDOWS: tuple[tuple[tuple[str, int], ...], ...] = (
-    (("sessions_7d", 7), ("sessions_14d", 14), ("sessions_30d", 30), ("sessions_90d", 90)),
-    (("active_days_7d", 7), ("active_days_30d", 30), ("active_days_90d", 90)),
-    (("stake_7d", 7), ("stake_30d", 30), ("stake_90d", 90)),
-    (("deposit_count_30d", 30), ("deposit_count_90d", 90), ("deposit_count_total", 10**6)),
-    (("deposits_30d", 30), ("deposits_90d", 90), ("deposits_total", 10**6)),
-)
-# what a window is empty of when the last of its kind lies before it
-_LAST = {"sessions": "days_since_last_activity", "active_days": "days_since_last_activity", "stake": "days_since_last_play",
-         "deposit_count": "days_since_last_deposit", "deposits": "days_since_last_deposit"}  # fmt: skip
+_ACTIVITY = "days_since_last_activity"
+_OF_PLAY = ("rounds_90d", "game_variety_90d", "max_stake_90d", "theo_90d")  # nothing without a stake
+_SHARES_OF_PLAY = ("top_game_share_90d", "slots_share_90d", "table_share_90d", "live_share_90d", "sports_share_90d", "win_ratio_90d",
+                   "volatility_90d", "bonus_share_90d")  # fmt: skip
 
 
 def _ratio(above: str, below: str) -> tuple[tuple[str, ...], Callable[[Values], float | None]]:
@@ -67,13 +66,28 @@ def _divide(above: float | None, below: float | None) -> float | None:
 
 
 def with_consequences(before: Mapping[str, float | None], changes: Mapping[str, float | None]) -> Values:
-    """`before` with `changes` and what follows from them. None is unknown; names that `before` lacks count as unknown."""
+    """`before` with `changes` and what follows from them. None is unknown; names that `before` lacks count as unknown.
+
+    An empty `before` is somebody described: windows, last days and totals that were not told are filled (`described_windows.fill`).
+    Raises InvalidProfile, by field, for changes that cannot be true together or of this player.
+    """
     values: Values = {**before, **changes}
     if not changes:
         return values
+    if errors := possible.problems(before, changes):
+        raise InvalidProfile(errors)
     _move_last_days(values, changes)
-    for family in _WINDOWS:
+    _move_recency(values, changes)
+    for family in WINDOWS:
         _move_windows(family, values, before, changes)
+    if before:
+        _move_deposits(values, before, changes)
+        _move_active_days(values, before, changes)
+    else:
+        fill(values)
+    if values.get("stake_90d") == 0 and before.get("stake_90d") != 0:
+        values |= {name: 0.0 for name in _OF_PLAY if name not in changes}
+        values |= {name: None for name in _SHARES_OF_PLAY if name not in changes and name in values}
     for name, (inputs, compute) in _QUOTIENTS.items():
         moved = any(values.get(one) != before.get(one) for one in inputs)
         if moved and name not in changes:
@@ -83,22 +97,42 @@ def with_consequences(before: Mapping[str, float | None], changes: Mapping[str, 
 
 def _move_last_days(values: Values, changes: Mapping[str, float | None]) -> None:
     """The last activity is no longer ago than the last bet or deposit, which are no more recent than it."""
-    activity, parts = "days_since_last_activity", ("days_since_last_play", "days_since_last_deposit")
+    parts = ("days_since_last_play", "days_since_last_deposit")
     given = [one for part in parts if part in changes and (one := changes[part]) is not None]
-    if activity not in changes and given:
-        current = values.get(activity)
-        values[activity] = min([*given, *([] if current is None else [current])])
-    away = values.get(activity)
+    if _ACTIVITY not in changes and given:
+        current = values.get(_ACTIVITY)
+        values[_ACTIVITY] = min([*given, *([] if current is None else [current])])
+    away = values.get(_ACTIVITY)
     for part in parts:
         current = values.get(part)
-        if activity in changes and part not in changes and away is not None and current is not None:
+        if _ACTIVITY in changes and part not in changes and away is not None and current is not None:
             values[part] = max(current, away)
+
+
+def _move_recency(values: Values, changes: Mapping[str, float | None]) -> None:
+    """What was given for a window happened within it, so its last day cannot lie before it: in equal steps, but never after the last
+    activity that was given."""
+    for family in WINDOWS:
+        last = LAST[family_of(family)]
+        for name, days in family:
+            given = changes.get(name)
+            current = values.get(last)
+            if last in changes or not given or days == TOTAL or (current is not None and current <= days):
+                continue
+            floor = values.get(_ACTIVITY) if last != _ACTIVITY else None
+            if floor is not None and floor > days and _ACTIVITY not in changes:
+                floor = None
+            count = {"stake": None, "deposits": 1.0}.get(family_of(family), given)
+            values[last] = spread(days, count, values.get("tenure_days"), floor)
+            away = values.get(_ACTIVITY)
+            if _ACTIVITY not in changes and (away is None or away > (values[last] or 0.0)):
+                values[_ACTIVITY] = values[last]
 
 
 def _move_windows(
     family: tuple[tuple[str, int], ...], values: Values, before: Mapping[str, float | None], changes: Mapping[str, float | None]
 ) -> None:
-    last = _LAST[family[0][0].rsplit("_", 1)[0]]
+    last = LAST[family_of(family)]
     away = values.get(last)
     if values.get(last) != before.get(last) and away is not None:
         for name, days in family:
@@ -119,3 +153,41 @@ def _move_windows(
             if longer not in changes and current is not None:
                 # what was added in the shorter window lies in the longer one as well
                 values[longer] = max(current + given - (before.get(name) or 0.0), given)
+
+
+def _move_deposits(values: Values, before: Mapping[str, float | None], changes: Mapping[str, float | None]) -> None:
+    """More deposits bring more money, of the player's usual size (of one typical deposit before the first), and money comes by deposits."""
+    mean = before.get("deposit_mean") or 1.0
+    last = values.get("days_since_last_deposit")
+    for count, amount, days in (("30d", "30d", 30), ("90d", "90d", 90), ("total", "total", TOTAL)):
+        counted, deposited = f"deposit_count_{count}", f"deposits_{amount}"
+        now, money = values.get(counted), values.get(deposited)
+        if now is None or money is None:
+            continue
+        was, had = before.get(counted) or 0.0, before.get(deposited) or 0.0
+        is_recent = last is not None and last <= days and last != before.get("days_since_last_deposit")
+        if is_recent and now == 0 and money == had and counted not in changes:
+            now = values[counted] = 1.0
+        if now != was and money == had and deposited not in changes:
+            values[deposited] = max(had + (now - was) * mean, 0.0) if now else 0.0
+        elif money != had and now == was and counted not in changes:
+            values[counted] = max(now, 1.0, math.floor(money / mean + 0.5) if not now else 1.0) if money else 0.0
+
+
+def _move_active_days(values: Values, before: Mapping[str, float | None], changes: Mapping[str, float | None]) -> None:
+    """Sessions come on days, as many to a day as the player's last 90 had; a window with any activity has a day of it."""
+    days_each = min(1.0, _divide(before.get("active_days_90d"), before.get("sessions_90d")) or 1.0)
+    away, at_least = values.get(_ACTIVITY), 0.0
+    for days in (7, 30, 90):
+        name, sessions = f"active_days_{days}d", f"sessions_{days}d"
+        current = values.get(name)
+        if current is None:
+            continue
+        if name not in changes:
+            wanted = current + ((values.get(sessions) or 0.0) - (before.get(sessions) or 0.0)) * days_each
+            is_moved = values.get(sessions) != before.get(sessions) or away != before.get(_ACTIVITY)
+            done = away is not None and away <= days
+            low = max(at_least, 1.0 if done and is_moved else 0.0)
+            high = min(days, values.get("tenure_days") or days) if is_moved else current
+            values[name] = max(min(float(math.floor(wanted + 0.5)), max(high, low)), low) if is_moved else max(current, low)
+        at_least = values[name] or 0.0

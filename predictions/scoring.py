@@ -14,10 +14,12 @@ import numpy as np
 import pandas as pd
 from django.db import connection
 
-from loyalty_site.common.clock import require_utc, utc_now
+from loyalty_site.common.clock import utc_now
 from loyalty_site.common.sql import id_array
 from predictions import features, gate, hooks, registry
 from predictions.assess import Known, Scores, assess
+from predictions.eligibility import CONSENTED_SQL, FREE_SQL
+from predictions.instants import features_instant, require_past
 from predictions.ml.kinds import Model
 from predictions.models import ModelVersion, ScoringRun
 from predictions.rows import Column, Type, copy_rows
@@ -27,13 +29,18 @@ from predictions.thresholds import thresholds
 NO_REASONS = "[]"
 
 
+class NotOpened(RuntimeError):
+    """Nobody is scored as long as the file of a version in use cannot be opened."""
+
+
 @dataclass(frozen=True)
 class Champions:
-    """Versions in use with their models, and why the other kinds are withheld."""
+    """Versions in use with their models, and why the other kinds are withheld. `unopened`: those of them whose version cannot be opened."""
 
     versions: dict[str, ModelVersion]
     models: dict[str, Model]
     withheld: dict[str, str]
+    unopened: frozenset[str] = frozenset()
 
 
 def champions(as_of: datetime, kinds: tuple[str, ...] = tuple(SCORES), enough: Collection[str] = ()) -> Champions:
@@ -44,12 +51,14 @@ def champions(as_of: datetime, kinds: tuple[str, ...] = tuple(SCORES), enough: C
     versions: dict[str, ModelVersion] = {}
     models: dict[str, Model] = {}
     withheld: dict[str, str] = {}
+    unopened: frozenset[str] = frozenset()
     have: gate.Extent | None = None
     for kind in kinds:
         try:
             version, model = registry.load_champion(kind)
         except registry.NoModel as error:
             withheld[kind] = error.reason
+            unopened |= {kind} if isinstance(error, registry.CannotOpen) else set()
             continue
         verdicts = gate.origin_verdicts(kind, version.is_synthetic)
         if kind not in enough:
@@ -59,25 +68,31 @@ def champions(as_of: datetime, kinds: tuple[str, ...] = tuple(SCORES), enough: C
             withheld[kind] = reason
         else:
             versions[kind], models[kind] = version, model
-    return Champions(versions, models, withheld)
+    return Champions(versions, models, withheld, unopened)
 
 
 def open_run(as_of: datetime) -> ScoringRun:
     """The run of an instant, held against being published or abandoned until the transaction ends. Made by whoever comes first.
 
-    Those who come at the same time wait for the first one's transaction, and then use its run.
+    Those who come at the same time wait for the first one's transaction, and then use its run. Raises NotOpened while a version in use
+    cannot be opened: a run without its kind would take the last good scores of it away.
     """
     run = ScoringRun.objects.filter(as_of=as_of).first()
     if run is None:
         chosen = champions(as_of)
+        if chosen.unopened:
+            reasons = " ".join(chosen.withheld[kind] for kind in sorted(chosen.unopened))
+            remedy = "Nothing is scored and the last scores stay: put another version into use or restore the file, then rerun."
+            raise NotOpened(f"{reasons} {remedy}")
+        data_through = features.data_window()[1] if chosen.versions else None
         run, _ = ScoringRun.objects.get_or_create(
             as_of=as_of,
             defaults={
                 "versions": {kind: version.pk for kind, version in chosen.versions.items()},
                 "withheld": chosen.withheld,
-                "data_through": features.data_window()[1] if chosen.versions else None,
+                "data_through": data_through,
                 # what one unit of a currency is must be the same for all ranges, whatever is imported meanwhile
-                "summary": {"units": dict(features.currency_units(as_of)) if chosen.versions else {}},
+                "summary": {"units": dict(features.currency_units(features_instant(as_of, data_through))) if chosen.versions else {}},
                 "stale_since": hooks.stale_since(),
                 "started_at": utc_now(),
             },
@@ -97,16 +112,16 @@ def models_of(run: ScoringRun) -> dict[str, Model]:
 def score_range(lower_id: int, upper_id: int, as_of: datetime) -> dict[str, Any]:
     """Score the players with `lower_id <= id < upper_id` who were there at `as_of`. Run again, nothing changes.
 
-    Returns {"rows": players scored, kind: rows written, ...}. A run that was published or abandoned stays as it is.
+    Returns {"rows": players scored, kind: rows written, ...}. A run that was published or abandoned stays as it is. Raises FutureInstant.
     """
-    as_of = require_utc(as_of, "as_of")
+    as_of = require_past(as_of)
     run = open_run(as_of)
     if run.status != ScoringRun.Status.BUILDING or not run.versions:
         return {"rows": 0}
-    frame = features.frame(lower_id, upper_id, as_of, units=run.summary["units"])
+    frame = features.frame(lower_id, upper_id, run.features_as_of, units=run.units)
     scores: dict[str, Scores] = {}
     if len(frame):
-        scores = assess(frame, models_of(run), known_of(frame, lower_id, upper_id), thresholds())
+        scores = assess(frame, models_of(run), known_of(frame, lower_id, upper_id, as_of), thresholds())
     written = {kind: _write(run, kind, scores.get(kind), lower_id, upper_id) for kind in run.versions}
     return {"rows": len(frame), **written}
 
@@ -127,19 +142,23 @@ def _write(run: ScoringRun, kind: str, scores: Scores | None, lower_id: int, upp
     return copy_rows(table, columns, rows)
 
 
-def known_of(frame: pd.DataFrame, lower_id: int, upper_id: int) -> Known:
-    """What `assess` needs beside the features, for the players of `frame`, whose ids lie in the range."""
+def known_of(frame: pd.DataFrame, lower_id: int, upper_id: int, at: datetime) -> Known:
+    """What `assess` needs beside the features, for the players of `frame`, whose ids lie in the range.
+
+    Exclusions and the rules of markets count as of `at`.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
-            """
-            SELECT p.id, p.risk_score, COALESCE((m.total_deposited * 10000)::bigint, 0) FROM players_player p
-            LEFT JOIN players_playermetrics m ON m.player_id = p.id
-            WHERE p.id = ANY(%s::bigint[])
+            f"""
+            SELECT p.id, p.risk_score, COALESCE((m.total_deposited * 10000)::bigint, 0), {FREE_SQL}::int, {CONSENTED_SQL}::int
+            FROM players_player p LEFT JOIN players_playermetrics m ON m.player_id = p.id
+            WHERE p.id = ANY(%(ids)s::bigint[])
             """,
-            [id_array(frame.index)],
+            {"ids": id_array(frame.index), "at": at},
         )
         rows = cursor.fetchall()
-    facts = pd.DataFrame(rows, columns=["player_id", "risk", "deposited"]).set_index("player_id").reindex(frame.index)
+    columns = ["player_id", "risk", "deposited", "is_free", "has_consented"]
+    facts = pd.DataFrame(rows, columns=columns).set_index("player_id").reindex(frame.index)
     if facts["risk"].isna().any():
         raise LookupError("players went away while they were scored; run it again")
     facts = facts.astype("int64")
@@ -152,6 +171,8 @@ def _with_signals(facts: pd.DataFrame, signals: Mapping[int, tuple[str, float]])
         {
             "detectors": facts["risk"] / 100,
             "deposited": facts["deposited"],
+            "is_free": facts["is_free"].astype(bool),
+            "has_consented": facts["has_consented"].astype(bool),
             "fraud_type": pd.Series([kind for kind, _ in kinds], index=facts.index, dtype=object),
             "severity": pd.Series([strength for _, strength in kinds], index=facts.index, dtype=float),
         }

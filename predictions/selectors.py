@@ -9,8 +9,18 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from predictions import hooks
-from predictions.models import ChurnScore, EngagementScore, FraudScore, Kind, ScorePoint, ScoringRun, SegmentScore, ValueScore
+from predictions import gate, hooks
+from predictions.models import (
+    ChurnScore,
+    EngagementScore,
+    FraudScore,
+    Kind,
+    ModelVersion,
+    ScorePoint,
+    ScoringRun,
+    SegmentScore,
+    ValueScore,
+)
 from predictions.models.scores import Score
 
 # Kind to the table of its scores. PROFILE has none: it is about people who are not in the database.
@@ -29,7 +39,7 @@ LEADING: dict[str, str] = {
     Kind.SEGMENTATION: "cluster",
     Kind.ENGAGEMENT: "probability",
 }
-NEVER_SCORED = "No scoring run has been published yet. Train the models, then run the job predictions (or wait for the night)."
+NEVER_SCORED = "No scoring run has been published yet. Run the job predictions, or wait for the night."
 
 
 def current_run() -> ScoringRun | None:
@@ -38,16 +48,20 @@ def current_run() -> ScoringRun | None:
 
 
 def withheld_reason(kind: str, run: ScoringRun | None) -> str | None:
-    """Why nothing may be shown for a kind, in words for staff; None when its scores of `run` may be shown."""
+    """Why nothing may be shown for a kind, in words for staff; None when its scores of `run` may be shown.
+
+    Before the first run it is what stands in the way of one: no model of the kind is in use, or nobody was scored with it yet.
+    """
     if run is None:
-        return NEVER_SCORED
+        in_use = ModelVersion.objects.filter(kind=kind, status=ModelVersion.Status.CHAMPION)
+        return NEVER_SCORED if in_use.exists() else gate.why_no_model(kind)
     return run.withheld.get(str(kind)) or None
 
 
 def scores(kind: str, run: ScoringRun | None) -> QuerySet[Any]:
     """The rows of a kind in `run`, unordered; none when the run is missing or the kind is withheld. Raises KeyError for PROFILE."""
     model = SCORES[str(kind)]
-    if withheld_reason(kind, run) is not None:
+    if run is None or run.withheld.get(str(kind)):
         return model._default_manager.none()
     return model._default_manager.filter(run=run)
 
@@ -67,7 +81,8 @@ def history(player_id: int, kind: str, run: ScoringRun | None = None) -> list[tu
     run = run or current_run()
     if run is None or withheld_reason(kind, run) is not None:
         return []
-    kept = ScorePoint.objects.filter(player_id=player_id, kind=kind, as_of__lte=run.as_of).order_by("as_of")
+    known = ScorePoint.objects.filter(player_id=player_id, kind=kind, as_of__lte=run.as_of)
+    kept = known.exclude(as_of__in=ScoringRun.never_shown().values("as_of")).order_by("as_of")
     points: list[tuple[datetime, float]] = list(kept.values_list("as_of", "value"))
     leading = scores(kind, run).filter(player_id=player_id).values_list(LEADING[str(kind)], flat=True).first()
     if leading is not None and (not points or points[-1][0] != run.as_of):
@@ -75,8 +90,19 @@ def history(player_id: int, kind: str, run: ScoringRun | None = None) -> list[tu
     return points
 
 
+def cluster_history(player_id: int, run: ScoringRun | None = None) -> list[tuple[datetime, int, int | None]]:
+    """(instant, cluster, id of the version that said it) as in `history`; None where the run of that instant is not known.
+
+    Numbers of clusters are compared and named within a version only.
+    """
+    points = history(player_id, Kind.SEGMENTATION, run)
+    runs = ScoringRun.objects.filter(as_of__in=[as_of for as_of, _ in points])
+    versions = dict(runs.values_list("as_of", f"versions__{Kind.SEGMENTATION}"))
+    return [(as_of, int(value), versions.get(as_of)) for as_of, value in points]
+
+
 def summary(kind: str, run: ScoringRun | None = None) -> dict[str, Any]:
-    """What `predictions.summaries` computed of the run at publishing; {} when the kind is withheld."""
+    """What `predictions.summaries` computed of the run before it was published; {} when the kind is withheld."""
     run = run or current_run()
     if run is None or withheld_reason(kind, run) is not None:
         return {}

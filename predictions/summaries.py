@@ -1,17 +1,34 @@
 """What a published run says as a whole, per kind: counts, means and the histogram that pages and the threshold slider draw.
 
-Computed once, at publishing; everything is plain JSON. Amounts are texts (exact) by currency, as nothing here converts currencies.
+Computed before a run is shown, and again when players go with an undone import; everything is plain JSON. Amounts are texts (exact) by
+currency, as nothing here converts currencies.
 """
 
 from typing import Any
 
 from django.db import connection
 
-from predictions.models import Kind, ScoringRun
+from predictions.models import Kind, PastCase, ScoringRun
 from predictions.selectors import LEADING, SCORES
 
 BANDS = 100
+STARTS = [band / BANDS for band in range(BANDS)]
 VALUE_BANDS = 30
+
+
+def count_anew(run: ScoringRun) -> None:
+    """Write the sums of a run whose scores changed since they were computed; a run without sums stays without.
+
+    Moments and drift stay those of the night, past cases are counted. What was remembered of the run is void (`ScoringRun.revision`).
+    """
+    counted = [kind for kind in run.versions if kind in run.summary]
+    if not counted:
+        return
+    run.summary |= {kind: summarise(kind, run) for kind in counted}
+    if "cases" in run.summary:
+        run.summary["cases"]["count"] = PastCase.objects.filter(run=run).count()
+    run.summary["revision"] = run.revision + 1
+    run.save(update_fields=["summary"])
 
 
 def summarise(kind: str, run: ScoringRun) -> dict[str, Any]:
@@ -27,34 +44,59 @@ def summarise(kind: str, run: ScoringRun) -> dict[str, Any]:
         return _of_segments(run)
     summary = _of_probabilities(kind, run)
     if kind == Kind.FRAUD:
-        summary["types"] = dict(
-            _rows("SELECT fraud_type, count(*) FROM predictions_fraudscore WHERE run_id = %s GROUP BY 1 ORDER BY 2 DESC, 1", [run.pk])
-        )
+        summary["types"] = _types(summary["histogram"], run)
     return summary
 
 
+def _types(bands: list[dict[str, Any]], run: ScoringRun) -> dict[str, int]:
+    """Kinds of the strongest signal and their players, most first; each band is given its own."""
+    found: dict[str, int] = {}
+    for band in bands:
+        band["types"] = {}
+    for number, kind, players in _rows(
+        f"SELECT {_band('score')}, fraud_type, count(*) FROM predictions_fraudscore WHERE run_id = %s GROUP BY 1, 2 ORDER BY 1, 2", [run.pk]
+    ):
+        bands[number]["types"][kind] = players
+        found[kind] = found.get(kind, 0) + players
+    return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
+
+
+def _band(column: str) -> str:
+    """SQL of the number of a figure's band: the last that begins at or below it.
+
+    Compared with the very numbers that the bands are said to begin with, as a threshold is: a product with 100 would take
+    0.2899999999999999 for 0.29.
+    """
+    return f"width_bucket({column}, ARRAY[{', '.join(repr(start) for start in STARTS)}]::float8[]) - 1"
+
+
 def _of_probabilities(kind: str, run: ScoringRun) -> dict[str, Any]:
-    """Bands of a hundredth. What is at stake in a band: of churn what its scores say, else the predicted value where there is one."""
+    """Bands of a hundredth. What is at stake in a band: of churn what its scores say, else the predicted value where there is one.
+
+    "stake" is the same without the players predicted to cost money: who brings nothing is no loss. "currencies" counts by currency.
+    """
     table, leading = SCORES[kind]._meta.db_table, LEADING[kind]
     value = "s.value" if kind == Kind.CHURN else "v.value"
     join = "" if kind == Kind.CHURN else "LEFT JOIN predictions_valuescore v ON v.run_id = s.run_id AND v.player_id = s.player_id"
     rows = _rows(
         f"""
-        SELECT LEAST(floor((s.{leading} * {BANDS})::numeric)::int, {BANDS - 1}) AS band, p.currency, count(*), sum(s.{leading}),
-            COALESCE(sum({value}), 0)
+        SELECT {_band(f"s.{leading}")} AS band, p.currency, count(*), sum(s.{leading}),
+            COALESCE(sum({value}), 0), COALESCE(sum(GREATEST({value}, 0)), 0)
         FROM {table} s JOIN players_player p ON p.id = s.player_id {join}
         WHERE s.run_id = %s GROUP BY 1, 2 ORDER BY 1, 2
         """,
         [run.pk],
     )
     bands: list[dict[str, Any]] = [
-        {"from": band / BANDS, "to": (band + 1) / BANDS, "players": 0, "sum": 0.0, "value": {}} for band in range(BANDS)
+        {"from": STARTS[band], "to": (band + 1) / BANDS, "players": 0, "sum": 0.0, "value": {}} for band in range(BANDS)
     ]
     values: dict[str, Any] = {}
-    for band, currency, players, total, amount in rows:
+    for band, currency, players, total, amount, stake in rows:
         bands[band]["players"] += players
         bands[band]["sum"] += float(total)
         bands[band]["value"][currency] = str(amount)
+        bands[band].setdefault("stake", {})[currency] = str(stake)
+        bands[band].setdefault("currencies", {})[currency] = {"players": players, "sum": float(total)}
         values[currency] = values.get(currency, 0) + amount
     players = sum(band["players"] for band in bands)
     mean = sum(band["sum"] for band in bands) / players if players else None
@@ -116,20 +158,19 @@ def _value_bands(run: ScoringRun, currency: str, edges: tuple[Any, Any, Any, Any
 
 
 def _without_value(run: ScoringRun) -> dict[str, int]:
-    """Currency to players who were scored, but not for value. Counted against a kind that covers all players."""
-    other = next((kind for kind in run.versions if kind != Kind.LTV), None)
+    """Currency without a unit to its players who were scored otherwise. Counted in the kind that covers most players: fraud is looked for
+    with everybody, of churn and engagement the excluded and closed are missing."""
+    other = next((kind for kind in (Kind.FRAUD, Kind.CHURN, Kind.ENGAGEMENT) if kind in run.versions), None)
     if other is None:
         return {}
     return dict(
         _rows(
             f"""
             SELECT p.currency, count(*) FROM {SCORES[other]._meta.db_table} s JOIN players_player p ON p.id = s.player_id
-            WHERE s.run_id = %s AND NOT EXISTS (
-                SELECT 1 FROM predictions_valuescore v WHERE v.run_id = s.run_id AND v.player_id = s.player_id
-            )
+            WHERE s.run_id = %s AND NOT p.currency = ANY(%s)
             GROUP BY 1 ORDER BY 1
             """,
-            [run.pk],
+            [run.pk, list(run.units)],
         )
     )
 

@@ -11,8 +11,9 @@ from constance.utils import get_values_for_keys
 
 @dataclass(frozen=True)
 class Thresholds:
-    """See the settings of the same names. `value_*` are amounts in the player's currency."""
+    """See the settings of the same names. `value_*` are amounts in the player's currency, `churn_horizon` and `min_days` are days."""
 
+    churn_horizon: int
     churn: float
     risk_medium_from: float
     risk_high_from: float
@@ -26,9 +27,12 @@ class Thresholds:
     min_positives: int
     reasons_for: int
     runs_kept: int
+    history_days: int
+    history_years: int
 
 
 _NAMES = {
+    "churn_horizon": "CHURN_HORIZON_DAYS",
     "churn": "CHURN_THRESHOLD",
     "risk_medium_from": "RISK_MEDIUM_FROM",
     "risk_high_from": "RISK_HIGH_FROM",
@@ -42,6 +46,8 @@ _NAMES = {
     "min_positives": "PREDICTION_MIN_POSITIVES",
     "reasons_for": "PREDICTION_REASONS_FOR",
     "runs_kept": "PREDICTION_RUNS_KEPT",
+    "history_days": "PREDICTION_HISTORY_DAYS",
+    "history_years": "PREDICTION_HISTORY_YEARS",
 }
 
 

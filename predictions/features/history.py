@@ -1,5 +1,6 @@
 """Cut-offs in the past, with what was known at each and what happened after it: what models are trained on."""
 
+from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -56,30 +57,61 @@ def cutoffs(as_of: datetime, horizon_days: int, count: int, step_days: int = 30)
     return [last - timedelta(days=step_days * back) for back in reversed(range(count))]
 
 
-def history(as_of: datetime, horizon_days: int, count: int, sample: int | None = None, seed: int = 0, *, step_days: int = 30) -> History:
+def history(
+    as_of: datetime,
+    horizon_days: int,
+    count: int,
+    sample: int | None = None,
+    seed: int = 0,
+    *,
+    step_days: int = 30,
+    always: Collection[int] = (),
+) -> History:
     """Features and labels at each of `cutoffs(...)`, with nothing later than the day before `as_of`.
 
     Read range by range, so that memory is that of the result and one range. `sample` bounds the players of each cut-off: those whose id,
-    hashed with `seed`, comes first. A player keeps the place at every cut-off, and the same seed always gives the same players.
+    hashed with `seed`, comes first. A player keeps the place at every cut-off, and the same seed always gives the same players. Those of
+    `always` are there beyond the sample, at every cut-off at which they were known, and named in its `added`.
     """
     chosen = cutoffs(as_of, horizon_days, count, step_days)
-    return History([_cutoff(moment, horizon_days, as_of, sample, seed) for moment in chosen], horizon_days)
+    return History([_cutoff(moment, horizon_days, as_of, sample, seed, always) for moment in chosen], horizon_days)
 
 
-def _cutoff(moment: datetime, horizon_days: int, until: datetime, sample: int | None, seed: int) -> Cutoff:
+def with_earlier(history: History, as_of: datetime, days_before: Sequence[int], sample: int | None = None, seed: int = 0) -> History:
+    """`history` with further cut-offs before its own, so many days before the day of `as_of`, the end of the data.
+
+    Raises ValueError when one of them is not earlier than all that are there.
+    """
+    moments = [cut_of(as_of) - timedelta(days=days) for days in sorted(days_before, reverse=True)]
+    if moments and moments[-1] >= history.cutoffs[0].as_of:
+        raise ValueError(f"the history begins {history.cutoffs[0].as_of:%Y-%m-%d}; {moments[-1]:%Y-%m-%d} is no earlier cut-off")
+    earlier = [_cutoff(moment, history.horizon_days, as_of, sample, seed) for moment in moments]
+    return History([*earlier, *history.cutoffs], history.horizon_days)
+
+
+def _cutoff(moment: datetime, horizon_days: int, until: datetime, sample: int | None, seed: int, always: Collection[int] = ()) -> Cutoff:
     units = currency_units(moment)
-    ids = None if sample is None else sampled(known_ids(moment), sample, seed)
-    if ids is None:
+    added = np.empty(0, dtype=np.int64)
+    if sample is None:
         parts = [
-            (frame(lower, upper, moment, units=units), labels(lower, upper, moment, horizon_days, until))
+            (frame(lower, upper, moment, units=units), labels(lower, upper, moment, horizon_days, until, units=units))
             for lower, upper in ranges(RANGE_PLAYERS)
         ]
     else:
+        drawn, added = _chosen(known_ids(moment), sample, seed, always)
+        ids = np.union1d(drawn, added)
         batches = [ids[start : start + _ID_BATCH].tolist() for start in range(0, len(ids), _ID_BATCH)]
-        parts = [(frame_for(batch, moment, units=units), labels_for(batch, moment, horizon_days, until)) for batch in batches]
+        parts = [(frame_for(batch, moment, units=units), labels_for(batch, moment, horizon_days, until, units=units)) for batch in batches]
     if not parts:
-        parts = [(frame(0, 0, moment, units=units), labels(0, 0, moment, horizon_days, until))]
-    return Cutoff(moment, pd.concat([one for one, _ in parts]), pd.concat([one for _, one in parts]))
+        parts = [(frame(0, 0, moment, units=units), labels(0, 0, moment, horizon_days, until, units=units))]
+    return Cutoff(moment, pd.concat([one for one, _ in parts]), pd.concat([one for _, one in parts]), frozenset(added.tolist()))
+
+
+def _chosen(known: np.ndarray, sample: int, seed: int, always: Collection[int]) -> tuple[np.ndarray, np.ndarray]:
+    """A sample of the `known` ids and, of `always`, those that are known beside it; each ascending."""
+    wanted = np.fromiter(always, dtype=np.int64, count=len(always))
+    drawn = sampled(known, sample, seed)
+    return drawn, np.setdiff1d(np.intersect1d(known, wanted), drawn)
 
 
 def sampled(ids: np.ndarray, size: int, seed: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What happened after a cut-off. The day of the cut-off is the first day of every window; features end where it begins."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import pandas as pd
@@ -18,7 +18,9 @@ VALUE_DAYS = (90, 365)
 _NUMBERS = ("real_days", "deposit_days", "spend", "active_7", "active_after", "ngr_90", "ngr_365", "closed", "excluded", "unit")
 
 
-def labels(lower_id: int, upper_id: int, as_of: datetime, horizon_days: int, until: datetime) -> pd.DataFrame:
+def labels(
+    lower_id: int, upper_id: int, as_of: datetime, horizon_days: int, until: datetime, *, units: Mapping[str, float] | None = None
+) -> pd.DataFrame:
     """Outcomes of the players that `frame` has for the same range and `as_of`; `until` is the end of the data.
 
     Days count whole, from the day of `as_of` on and before the day of `until`. Columns LABELS, index as in `frame`:
@@ -31,14 +33,17 @@ def labels(lower_id: int, upper_id: int, as_of: datetime, horizon_days: int, unt
       currency has a unit. An account is closed at its last activity, as far as anybody can tell: closed ones count only at
       cut-offs whose horizon they outlived.
 
-    A window that is not over at `until` gives NaN. Raises ValueError for a horizon below one day.
+    A window that is not over at `until` gives NaN. `units` saves looking the units up again: pass what `frame` was given. Raises
+    ValueError for a horizon below one day.
     """
-    return _labels(range_scope(lower_id, upper_id), as_of, horizon_days, until)
+    return _labels(range_scope(lower_id, upper_id), as_of, horizon_days, until, units)
 
 
-def labels_for(player_ids: Sequence[int], as_of: datetime, horizon_days: int, until: datetime) -> pd.DataFrame:
+def labels_for(
+    player_ids: Sequence[int], as_of: datetime, horizon_days: int, until: datetime, *, units: Mapping[str, float] | None = None
+) -> pd.DataFrame:
     """The same for the players that `frame_for` has."""
-    return _labels(ids_scope(player_ids), as_of, horizon_days, until)
+    return _labels(ids_scope(player_ids), as_of, horizon_days, until, units)
 
 
 def _sql(scope: Scope) -> str:
@@ -80,7 +85,7 @@ def _sql(scope: Scope) -> str:
     ORDER BY k.player_id"""
 
 
-def _labels(scope: Scope, as_of: datetime, horizon_days: int, until: datetime) -> pd.DataFrame:
+def _labels(scope: Scope, as_of: datetime, horizon_days: int, until: datetime, units: Mapping[str, float] | None = None) -> pd.DataFrame:
     if horizon_days < 1:
         raise ValueError(f"the horizon is {horizon_days} days; use at least 1")
     cut, end = cut_of(as_of), cut_of(until)
@@ -88,7 +93,7 @@ def _labels(scope: Scope, as_of: datetime, horizon_days: int, until: datetime) -
     parameters = {
         **scope.parameters,
         **instants(cut),
-        **unit_parameters(currency_units(as_of)),
+        **unit_parameters(currency_units(as_of) if units is None else units),
         "horizon": horizon.date(),
         "horizon_at": horizon,
         "end": end.date(),

@@ -1,7 +1,8 @@
 """Scores of one run: one row per player and kind. Written by COPY, never changed, deleted with their run.
 
-Amounts are in the player's currency. Probabilities are between 0 and 1. `reasons` is a list, largest first, of
-{"feature", "value", "contribution"} on the model's own scale (log-odds or currency units); empty: computed when asked for.
+Amounts are in the player's currency. Probabilities are between 0 and 1. `reasons` is a list of {"feature", "value",
+"contribution", "quartiles"} on the model's own scale (log-odds or currency units): first the largest that speak for the label, then the
+largest against it; empty: computed when asked for.
 """
 
 from typing import Any

@@ -6,16 +6,17 @@ from .kind import Kind
 
 
 class ScorePoint(models.Model):
-    """`value` is the kind's leading figure: a probability, the predicted value, or the cluster."""
+    """`value` is the kind's leading figure: a probability, the predicted value, or the cluster.
+
+    The model version that said it is that of the run of the same instant (`ScoringRun.versions`); runs are records that stay, so that a
+    million players' points need not repeat it.
+    """
 
     pk = models.CompositePrimaryKey("player_id", "kind", "as_of")
     player = models.ForeignKey("players.Player", on_delete=models.CASCADE, related_name="score_points", db_index=False)
     kind = models.CharField(max_length=14, choices=Kind)
     as_of = models.DateTimeField()
     value = models.FloatField()
-
-    class Meta:
-        indexes = [models.Index(fields=["as_of"], name="scorepoint_by_time")]
 
     def __str__(self) -> str:
         return f"{self.kind} of player {self.player_id} at {self.as_of:%Y-%m-%d}"

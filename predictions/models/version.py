@@ -45,6 +45,7 @@ class ModelVersion(models.Model):
     sha256 = models.CharField(max_length=64, blank=True)
     signature = models.CharField(max_length=64, blank=True)
     size_bytes = models.PositiveBigIntegerField(default=0)
+    artifact_deleted_at = models.DateTimeField(null=True, blank=True, help_text="Since when the file is gone; see `artifact_pruning`.")
     trained_at = models.DateTimeField()
     trained_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     training_seconds = models.FloatField(default=0)

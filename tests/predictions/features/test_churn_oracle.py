@@ -1,16 +1,17 @@
 """The churn oracle against the simulator itself: same law, no look at the future."""
 
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.predictions_oracle import churn_oracle, measured, outcomes, real_shares
-from players.simulation import SimulationConfig, simulate
-from players.simulation.config import PLAYER_TYPES
+from benchmarks._churn_oracle import PLAYER_TYPES, Knows, churn_oracle, real_shares
+from players.simulation import SimulatedOperator, SimulationConfig, simulate
 from players.simulation.population import LIFETIME_SHAPE, RATE_SHAPE, draw_population
 from players.simulation.visits import draw_visits
+from predictions.ml import metrics
 
 AS_OF = datetime(2026, 3, 15, tzinfo=UTC)
 PAST_DAYS = 25
@@ -62,21 +63,69 @@ def test_churn_oracle__one_past__is_the_share_of_simulated_futures(kind: str, da
     assert found == pytest.approx(away.mean(), abs=3 * np.sqrt(found * (1 - found) / len(away)) + 0.01)
 
 
-def test_churn_oracle__simulated_operator__is_calibrated_and_beats_recency() -> None:
+def outcomes(operator: SimulatedOperator, as_of: datetime, horizon_days: int) -> pd.DataFrame:
+    """churned, eligible and idle days of the players who arrived before the cut-off, from the simulated events alone."""
+    end = as_of + timedelta(days=horizon_days)
+
+    def players(table: pd.DataFrame, column: str, condition: pd.Series) -> pd.Index:
+        return pd.Index(table[(table[column] >= as_of) & (table[column] < end) & condition]["player_external_id"].unique())
+
+    deposits, plays, away = operator.payments, operator.plays, operator.exclusions
+    real = players(deposits, "occurred_at", (deposits["kind"] == "DEPOSIT") & (deposits["status"] == "COMPLETED")).union(
+        players(plays, "played_at", plays["stake"] > plays["bonus_stake"])
+    )
+    last = operator.sessions[operator.sessions["started_at"] < as_of].groupby("player_external_id")["started_at"].max().dt.floor("D")
+    excluded = away[(away["starts_at"] < end) & (away["ends_at"].isna() | (away["ends_at"] > as_of))]["player_external_id"]
+    people = operator.players.set_index("external_id")
+    table = people[people["registered_at"] < as_of]
+    found = pd.DataFrame({"churned": ~table.index.isin(real), "idle": (as_of - last.reindex(table.index)).dt.days}, index=table.index)
+    found["eligible"] = ~table.index.isin(excluded) & (table["status"] != "CLOSED").to_numpy()
+    return found
+
+
+def test_churn_oracle__simulated_operator__is_calibrated_and_the_more_it_knows_the_better() -> None:
     config = SimulationConfig(players=700, as_of=AS_OF, seed=2, months=9)
     operator = simulate(config)
     as_of = AS_OF - timedelta(days=30)
     shares = real_shares(config, players=1500)
-    found = churn_oracle(config, operator.truth, operator.sessions, operator.exclusions, as_of, shares)
-    truth = outcomes(operator, config, as_of, 30)
-    assert found.index.equals(truth.index)
+    truth = outcomes(operator, as_of, 30)
     chosen = truth.index[truth["eligible"]]
     happened = truth.loc[chosen, "churned"].to_numpy().astype(float)
-    score = measured(found[chosen].to_numpy(), happened)
-    recency = measured(truth.loc[chosen, "idle"].fillna(10_000).rank(pct=True).to_numpy(), happened)
-    assert score["auc"] > recency["auc"] + 0.01
-    assert score["ece"] < 0.03
-    assert abs(found[chosen].mean() - happened.mean()) < 0.03
+    recency = truth.loc[chosen, "idle"].fillna(10_000).to_numpy()
+    figures = {}
+    for knows in get_args(Knows):
+        found = churn_oracle(config, operator.truth, operator.sessions, operator.exclusions, as_of, shares, knows=knows)
+        assert found.index.equals(truth.index)
+        figures[knows] = metrics.binary_metrics(happened, found[chosen].clip(0, 1).to_numpy())
+        assert figures[knows]["ece"] < 0.03
+        assert abs(found[chosen].mean() - happened.mean()) < 0.03
+    assert figures["law"]["auc"] > metrics.auc(happened, recency) + 0.01
+    assert figures["law"]["log_loss"] > figures["type"]["log_loss"] > figures["rate"]["log_loss"]
+
+
+def test_churn_oracle__type_not_told__is_the_mean_over_types_by_what_they_explain() -> None:
+    """Nobody who has never been seen can be told apart but by the chances of the types not to come at all."""
+    config = SimulationConfig(players=1, as_of=AS_OF, months=2)
+    shares = pd.Series({(one.name, ""): 1.0 for one in PLAYER_TYPES})
+    truth = pd.DataFrame(
+        {
+            "player_external_id": [f"p{n}" for n in range(len(PLAYER_TYPES))],
+            "player_type": [one.name for one in PLAYER_TYPES],
+            "abuser_kind": "",
+            "arrival_days": 0.0,
+            "sessions_per_week": 1.0,
+            "bonus_uplift": 0.0,
+        }
+    )
+    sessions = pd.DataFrame({"player_external_id": [], "started_at": pd.to_datetime([], utc=True)})
+    at = AS_OF - timedelta(days=30)
+    unseen = churn_oracle(config, truth, sessions, NOBODY, at, shares, knows="law")
+    told = churn_oracle(config, truth, sessions, NOBODY, at, shares, knows="type")
+    assert unseen.nunique() == 1
+    assert told.min() < unseen.iloc[0] < told.max() == 1.0
+    seen = pd.DataFrame({"player_external_id": ["p0"] * 20, "started_at": at - pd.to_timedelta(range(1, 21), unit="D")})
+    visited = churn_oracle(config, truth.head(1).assign(player_type="casual"), seen, NOBODY, at, shares, knows="law")
+    assert visited.iloc[0] < 0.05
 
 
 def test_churn_oracle__later_rows__change_nothing() -> None:

@@ -41,6 +41,47 @@ def test_reference_bins__common_value__begins_a_bin_and_missing_is_kept() -> Non
     assert sum(kept["features"]["a"]["counts"]) == 100
 
 
+def test_compare__amounts_that_most_have_none_of__rise_is_seen() -> None:
+    amounts = np.arange(1.0, 251.0)
+    kept = reference_bins(frame(a=[0.0] * 750 + list(amounts)), ["a"])
+    assert kept["features"]["a"]["counts"][0] == 750
+    assert kept["features"]["a"]["counts"][1:] == [28, 28, 28, 27, 28, 28, 27, 28, 28]
+    (found,) = compare(kept, frame(a=[0.0] * 750 + list(20 * amounts)))
+    assert (found.level, found.limit) == ("major", 0.1)
+
+
+def test_reference_bins__zeros_between_losses_and_gains__have_a_bin_of_their_own() -> None:
+    kept = reference_bins(frame(a=list(np.arange(-100.0, 0.0)) + [0.0] * 800 + list(np.arange(1.0, 101.0))), ["a"])["features"]["a"]
+    edges, counts = kept["edges"], kept["counts"]
+    assert counts[edges.index(-0.5) + 1] == 800
+    assert edges[edges.index(-0.5) + 1] == 0.5
+    assert sum(counts) == 1000
+    assert min(counts) >= 20
+
+
+def test_reference_bins__few_beside_the_shared_value__are_not_cut_to_pieces() -> None:
+    kept = reference_bins(frame(a=[0.0] * 950 + list(range(1, 51))), ["a"])["features"]["a"]
+    assert kept["counts"] == [950, 25, 25]
+
+
+@pytest.mark.parametrize("unit", [0.96, 1.04])
+def test_compare__round_amounts_in_another_unit__have_not_moved(unit: float) -> None:
+    """Most stakes are round, and the currency's unit is a little larger or smaller than at training."""
+    rng = np.random.default_rng(7)
+    stakes = np.concatenate([np.zeros(1200), rng.choice([0.2, 0.5, 1, 2, 5, 10], 900, p=[0.3, 0.25, 0.2, 0.15, 0.07, 0.03])])
+    (found,) = compare(reference_bins(frame(a=stakes), ["a"]), frame(a=stakes * unit))
+    assert found.level == "none"
+    assert found.psi < 0.03
+
+
+def test_reference_bins__median_and_quartiles__are_those_of_the_known_values() -> None:
+    kept = reference_bins(
+        frame(a=[0.0] * 49 + [7.5] * 51 + [math.nan] * 20, b=[1.0] * 60 + [4.0] * 60, c=[math.nan] * 120), ["a", "b", "c"]
+    )
+    assert {name: one["median"] for name, one in kept["features"].items()} == {"a": 7.5, "b": 2.5, "c": None}
+    assert {name: one["quartiles"] for name, one in kept["features"].items()} == {"a": [0.0, 7.5, 7.5], "b": [1.0, 2.5, 4.0], "c": None}
+
+
 def test_compare__rise_of_missing_values__is_drift() -> None:
     kept = reference_bins(frame(a=np.arange(1000.0)), ["a"])
     (found,) = compare(kept, frame(a=[math.nan] * 300 + list(np.arange(700.0) / 0.7)))

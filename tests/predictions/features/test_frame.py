@@ -15,6 +15,7 @@ from players.services import ingest
 from predictions.features import currency_units, frame, frame_for, iterate, ranges
 from predictions.features.copying import read_columns
 from predictions.ml.features import FEATURE_NAMES, FEATURES, GROUPS, MONEY_FEATURES, UNITS
+from tests.cache import forget_cached
 from tests.factories import PlayerFactory
 from tests.players.factories import payment, session, totals
 
@@ -182,8 +183,10 @@ def test_frame__currency_with_few_deposits__has_no_monetary_feature() -> None:
     assert found[list(MONEY_FEATURES)].isna().all()
     assert found["deposit_failure_rate"] == 1
     ingest(ActivityKind.PAYMENTS, [payment("nils", "d1", ago(400), amount=D(100))], at=AS_OF)
+    forget_cached()
     assert "SEK" not in currency_units(AS_OF)  # more than 365 days ago
     ingest(ActivityKind.PAYMENTS, [payment("nils", "d2", ago(365, 0), amount=D(100))], at=AS_OF)
+    forget_cached()
     assert currency_units(AS_OF)["SEK"] == 200
 
 

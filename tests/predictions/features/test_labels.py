@@ -10,7 +10,7 @@ import pytest
 from players.activity import ActivityKind
 from players.models import Exclusion, Player
 from players.services import ingest
-from predictions.features import cutoffs, data_window, frame, history, labels
+from predictions.features import cutoffs, data_window, frame, history, labels, with_earlier
 from predictions.features.history import sampled
 from predictions.ml.features import FEATURE_NAMES, LABELS
 from tests.factories import PlayerFactory
@@ -196,6 +196,20 @@ def test_history__frames_and_labels__are_those_of_each_cutoff(player: Player) ->
     assert found.development[0].labels.loc[player.pk, "churned"] == 0
 
 
+def test_with_earlier__adds_cutoffs_before_those_that_are_there(player: Player) -> None:
+    PlayerFactory(registered_at=ago(400))
+    near = history(AS_OF, 30, 2)
+    found = with_earlier(near, AS_OF, [61, 365])
+    assert [one.as_of for one in found.cutoffs] == [CUT - 365 * DAY, CUT - 61 * DAY, CUT - 60 * DAY, CUT - 30 * DAY]
+    assert list(found.cutoffs[2:]) == list(near.cutoffs)
+    pd.testing.assert_frame_equal(found.cutoffs[1].labels, labels(0, 2**62, CUT - 61 * DAY, 30, AS_OF), check_exact=True)
+    for one in found.cutoffs[:2]:
+        pd.testing.assert_frame_equal(one.features, frame(0, 2**62, one.as_of), check_exact=True)
+    assert [player.pk in one.features.index for one in found.cutoffs] == [False, True, True, True]
+    with pytest.raises(ValueError, match="is no earlier cut-off"):
+        with_earlier(near, AS_OF, [60])
+
+
 def test_history__sample__is_the_same_players_every_time(player: Player) -> None:
     for _ in range(20):
         PlayerFactory(registered_at=ago(100))
@@ -213,6 +227,25 @@ def test_history__empty_database__has_empty_cutoffs() -> None:
     found = history(AS_OF, 30, 1)
     assert len(found.evaluation.features) == len(found.evaluation.labels) == 0
     assert list(found.evaluation.features.columns)[: len(FEATURE_NAMES)] == list(FEATURE_NAMES)
+
+
+def test_history__always__beyond_the_sample_where_they_were_known(player: Player) -> None:
+    later = AS_OF - timedelta(days=45)  # after the first cut-off, before the second
+    others = [PlayerFactory(registered_at=AS_OF - timedelta(days=200)).pk for _ in range(20)]
+    new = PlayerFactory(registered_at=later).pk
+    alone = history(AS_OF, 30, 2, sample=5, seed=1)
+    wanted = [*others[:3], new, max(others) + 1000]
+    first, second = history(AS_OF, 30, 2, sample=5, seed=1, always=wanted).cutoffs
+    assert set(first.features.index) == {*alone.cutoffs[0].features.index, *others[:3]}
+    assert set(second.features.index) == {*alone.cutoffs[1].features.index, *others[:3], new}
+    assert first.features.index.is_monotonic_increasing
+    assert first.labels.index.equals(first.features.index)
+    assert [cutoff.added for cutoff in (first, second)] == [
+        {player for player in (*others[:3], new) if player in cutoff.features.index} - {*drawn.features.index}
+        for cutoff, drawn in zip((first, second), alone.cutoffs, strict=True)
+    ]
+    assert second.features.index[second.is_drawn].equals(alone.cutoffs[1].features.index)
+    assert all(cutoff.added == set() and cutoff.is_drawn.all() for cutoff in history(AS_OF, 30, 2, always=wanted).cutoffs)
 
 
 def test_sampled__ids__are_spread_evenly_and_in_order() -> None:

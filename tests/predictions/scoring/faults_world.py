@@ -13,7 +13,7 @@ RANGE = 100
 
 def main(action: str, players: int = 0) -> None:
     from loyalty_site.common import jobs
-    from loyalty_site.common.jobs import Job, id_ranges
+    from loyalty_site.common.jobs import id_ranges
     from loyalty_site.common.models import JobRun
     from predictions import tasks
     from tests.factories import NOW
@@ -24,7 +24,7 @@ def main(action: str, players: int = 0) -> None:
         fill(players)
         all_champions()
         return
-    jobs.register(Job("predictions.score", "Scores", tasks.score, id_ranges("players_player", chunk_size=RANGE)))
+    tasks._players = tasks._many_players = id_ranges("players_player", chunk_size=RANGE)
     left = JobRun.objects.filter(name="predictions", status__in=["QUEUED", "RUNNING"]).first()
     jobs.execute(left or jobs.create_run("predictions", as_of=NOW))
 

@@ -13,7 +13,8 @@ from predictions.models import Kind, ModelVersion
 from tests.factories import NOW
 
 IMPORTANCE = {"days_since_last_activity": 0.6, "sessions_30d": 0.3, "deposit_count_90d": 0.1}
-REFERENCE = {"rows": 10, "features": {name: {"edges": [1.0, 3.0, 9.0], "counts": [2, 4, 2, 2], "missing": 0} for name in IMPORTANCE}}
+BINS = {"edges": [1.0, 3.0, 9.0], "counts": [2, 4, 2, 2], "missing": 0, "median": 3.0}
+REFERENCE = {"rows": 10, "features": dict.fromkeys(IMPORTANCE, BINS)}
 
 
 @dataclass(frozen=True)

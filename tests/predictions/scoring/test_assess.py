@@ -33,7 +33,9 @@ def test_assess__player_known_by_a_statement_alone__has_no_segment_and_stops_nob
     frame.loc[[1, 3], "days_since_last_activity"] = 3.0
     frame["currency"] = "EUR"
     frame["currency_unit"] = [20.0, 20.0, np.nan]
-    facts = pd.DataFrame({"detectors": 0.0, "deposited": 0, "fraud_type": "", "severity": 0.0}, index=frame.index)
+    facts = pd.DataFrame(
+        {"detectors": 0.0, "deposited": 0, "is_free": True, "has_consented": True, "fraud_type": "", "severity": 0.0}, index=frame.index
+    )
     scores = assess(frame, {Kind.SEGMENTATION: Groups()}, Known(facts), thresholds())
     assert scores[Kind.SEGMENTATION].player_ids.tolist() == [1]  # of 2 no day is known, of 3 not what a typical deposit is
     assert scores[Kind.SEGMENTATION].row(0)["recency_score"] == 5

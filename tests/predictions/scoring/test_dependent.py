@@ -3,6 +3,8 @@
 import pytest
 
 from predictions.dependent import with_consequences
+from predictions.possible import problems
+from predictions.services import InvalidProfile
 
 PLAYER = {
     "days_since_last_activity": 5.0, "days_since_last_play": 6.0, "days_since_last_deposit": 20.0, "usual_gap_days": 2.0,
@@ -64,3 +66,80 @@ def test_with_consequences__described_person__derives_what_can_be():
 
 def test_with_consequences__unknown_input__makes_the_quotient_unknown():
     assert moved({"usual_gap_days": None})["gap_overdue"] is None
+
+
+# a player as the frame has one: nothing of what can be counted is unknown
+QUIET = {
+    "tenure_days": 300.0, "days_since_last_activity": 40.0, "days_since_last_play": 40.0, "days_since_last_deposit": 60.0,
+    "sessions_7d": 0.0, "sessions_14d": 0.0, "sessions_30d": 0.0, "sessions_90d": 4.0,
+    "active_days_7d": 0.0, "active_days_30d": 0.0, "active_days_90d": 4.0, "deposit_mean": 2.0,
+    "deposit_count_30d": 0.0, "deposit_count_90d": 1.0, "deposit_count_total": 5.0,
+    "deposits_30d": 0.0, "deposits_90d": 2.0, "deposits_total": 10.0, "stake_90d": 8.0, "rounds_90d": 16.0, "slots_share_90d": 0.5,
+}  # fmt: skip
+
+
+def test_with_consequences__sessions_after_a_long_break__are_active_days_and_a_recent_visit():
+    found = with_consequences(QUIET, {"days_since_last_activity": 0.0, "sessions_7d": 3.0})
+    assert [found[f"sessions_{days}d"] for days in (7, 14, 30, 90)] == [3, 3, 3, 7]
+    assert [found[f"active_days_{days}d"] for days in (7, 30, 90)] == [3, 3, 7]
+    # without the day of the last visit it follows from the window: three in equal steps over seven days
+    assert with_consequences(QUIET, {"sessions_7d": 3.0})["days_since_last_activity"] == 1
+
+
+def test_with_consequences__more_deposits__bring_money_of_the_usual_size_and_a_day():
+    found = with_consequences(QUIET, {"deposit_count_30d": 2.0})
+    assert [found[f"deposits_{window}"] for window in ("30d", "90d", "total")] == [4, 6, 14]
+    assert (found["deposit_count_total"], found["days_since_last_deposit"], found["days_since_last_activity"]) == (7, 10, 10)
+    assert found["active_days_30d"] == 1
+    assert with_consequences(QUIET, {"deposits_30d": 7.0})["deposit_count_30d"] == 4
+
+
+def test_with_consequences__nothing_staked__there_are_no_rounds_and_no_shares():
+    found = with_consequences(QUIET, {"stake_90d": 0.0})
+    assert (found["rounds_90d"], found["slots_share_90d"]) == (0, None)
+
+
+def test_with_consequences__somebody_described__the_pace_that_was_told_fills_the_windows():
+    told = {"tenure_days": 60.0, "days_since_last_activity": 2.0, "sessions_30d": 12.0, "deposit_count_30d": 5.0, "deposits_30d": 25.0}
+    found = with_consequences({}, told)
+    assert {name: found[name] for name in told} == told
+    # the window of 90 days reaches before the registration: 60 days hold twice those of 30
+    assert [found[f"sessions_{days}d"] for days in (7, 14, 30, 90)] == [2, 5, 12, 24]
+    assert [found[f"active_days_{days}d"] for days in (7, 30, 90)] == [2, 12, 24]
+    assert [found[f"deposit_count_{window}"] for window in ("30d", "90d", "total")] == [5, 10, 10]
+    assert [found[f"deposits_{window}"] for window in ("30d", "90d", "total")] == [25, 50, 50]
+    assert (found["days_since_last_deposit"], found["sessions_trend"], found["deposit_mean"]) == (5, pytest.approx(1), 5)
+    assert (found["bg_frequency"], found["bg_spend"]) == (9, 5)
+    assert "stake_30d" not in found
+
+
+def test_with_consequences__described_as_new__longer_windows_hold_no_more_than_the_shorter():
+    found = with_consequences({}, {"tenure_days": 5.0, "days_since_last_activity": 1.0, "sessions_7d": 4.0})
+    assert [found[f"sessions_{days}d"] for days in (7, 14, 30, 90)] == [4, 4, 4, 4]
+    assert found["active_days_90d"] == 4
+
+
+@pytest.mark.parametrize(
+    ("before", "changes", "field"),
+    [
+        (QUIET, {"days_since_last_activity": 1e9}, "days_since_last_activity"),
+        (QUIET, {"days_since_last_activity": 301.0}, "days_since_last_activity"),
+        (QUIET, {"tenure_days": 20.0}, "tenure_days"),
+        ({}, {"sessions_7d": 5.0, "sessions_30d": 3.0}, "sessions_30d"),
+        ({}, {"sessions_7d": 5.0, "days_since_last_activity": 8.0}, "sessions_7d"),
+        ({}, {"sessions_7d": 5.0, "active_days_7d": 0.0}, "active_days_7d"),
+        ({}, {"active_days_30d": 31.0}, "active_days_30d"),
+        ({}, {"tenure_days": 4.0, "active_days_30d": 9.0}, "active_days_30d"),
+        ({}, {"days_since_last_activity": 9.0, "days_since_last_play": 3.0}, "days_since_last_play"),
+        ({}, {"deposit_count_30d": 0.0, "deposits_30d": 3.0}, "deposits_30d"),
+        ({}, {"sessions_30d": 1e7}, "sessions_30d"),
+    ],
+)
+def test_with_consequences__what_cannot_be__is_refused_at_its_field(before, changes, field):
+    with pytest.raises(InvalidProfile) as refused:
+        with_consequences(before, changes)
+    assert list(refused.value.errors) == [field]
+
+
+def test_with_consequences__what_can_be__is_not_refused():
+    assert problems(QUIET, {"days_since_last_activity": 300.0, "sessions_30d": 0.0, "deposits_total": 10.0}) == {}

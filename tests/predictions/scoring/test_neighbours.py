@@ -3,6 +3,7 @@
 from datetime import timedelta
 from decimal import Decimal
 
+import pandas as pd
 import pytest
 from constance import config
 from django.db import connection, transaction
@@ -11,7 +12,8 @@ from fraud.models import AbuseSignal, AccountLink, ReviewFlag
 from loyalty_site.nightly import NIGHTLY
 from players.imports import hooks as import_hooks
 from players.models import Player
-from predictions import hooks
+from predictions import hooks, selectors
+from predictions.ml import cases
 from predictions.models import ChurnScore, EngagementScore, FraudScore, Kind, PastCase, ScorePoint, SegmentScore, ValueScore
 from predictions.selectors import SCORES
 from rewards.facts import load_facts
@@ -87,13 +89,15 @@ def test_nightly__stages__score_after_the_detectors_and_before_rewards():
     stages = NIGHTLY.stages
     place = stages.index("predictions.score")
     # after the detectors, whose findings the fraud score reads, and before the rules, which read the scores
-    assert stages[place - 2 : place + 3] == (
+    assert stages[place - 2 : place + 4] == (
         "fraud.links",
         "fraud.signals",
         "predictions.score",
+        "predictions.prepare",
         "predictions.publish",
         "rewards.tier_points",
     )
+    assert stages[-2:] == ("predictions.prune", "predictions.prune_artifacts")
     assert place < stages.index("rewards.evaluate")
 
 
@@ -101,10 +105,17 @@ def test_undone_import__players_it_created__leave_no_prediction():
     ids = fill()
     all_champions()
     predict()
+    before = selectors.current_run()
     gone = [one for one in ids if PastCase.objects.filter(player=one).exists()][:2]
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("CREATE TEMP TABLE undone_player ON COMMIT DROP AS SELECT unnest(%s::bigint[]) AS player_id", [gone])
         import_hooks.run_undo_cleaners(cursor)
+        run = selectors.current_run()
+        for kind in SCORES:
+            assert selectors.summary(kind, run)["players"] == selectors.scores(kind, run).count() == len(ids) - len(gone)
+        assert run.summary["cases"]["count"] == PastCase.objects.filter(run=run).count()
+        assert (run.revision, run.units) == (1, before.units)
+        assert run.summary["drift"] == before.summary["drift"]
         for model in (*SCORES.values(), ScorePoint, PastCase):
             assert not model.objects.filter(player__in=gone).exists()
             assert model.objects.exclude(player__in=gone).exists()
@@ -156,7 +167,25 @@ def test_fraud_outcomes__closed_reviews__are_cases_by_their_last_word():
     closings = [(0, "CONFIRMED", 1), (1, "FALSE_POSITIVE", 1), (2, "INCONCLUSIVE", 1), (3, "CONFIRMED", 1), (3, "FALSE_POSITIVE", 2)]
     for number, status, day in closings:
         ReviewFlag.objects.create(
-            player_id=ids[number], status=status, reason="x", flagged_at=NOW, closed_at=NOW + timedelta(days=day), closed_by=boss
+            player_id=ids[number],
+            status=status,
+            reason="x",
+            flagged_at=NOW,
+            score_at_flag=72,
+            closed_at=NOW + timedelta(days=day),
+            closed_by=boss,
         )
     ReviewFlag.objects.create(player_id=ids[4], reason="x", flagged_at=NOW)
-    assert hooks.fraud_outcomes().to_dict() == {ids[0]: 1, ids[1]: 0, ids[3]: 0}
+    found = hooks.fraud_outcomes()
+    assert found["confirmed"].to_dict() == {ids[0]: 1, ids[1]: 0, ids[3]: 0}
+    assert found.loc[ids[3]].to_dict() == {
+        "confirmed": 0,
+        "opened_at": NOW,
+        "decided_at": NOW + timedelta(days=2),
+        "detectors": 0.72,
+    }
+    assert found.dtypes.to_dict() == cases.none().dtypes.to_dict()
+
+
+def test_fraud_outcomes__no_review_closed__no_case():
+    pd.testing.assert_frame_equal(hooks.fraud_outcomes(), cases.none())

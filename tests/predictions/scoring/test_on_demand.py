@@ -6,12 +6,15 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from players.models import Player
-from predictions import features, selectors, services
+from players.models import Payment, Player
+from predictions import features, registry, selectors, services
 from predictions.ml.features import FEATURE_NAMES
 from predictions.models import Kind, PastCase
 from predictions.selectors import SCORES
+from tests.cache import forget_cached
 from tests.factories import NOW, PlayerFactory
 from tests.predictions.scoring.models import MODELS, all_champions, champion
 from tests.predictions.scoring.world import fill, predict
@@ -140,22 +143,99 @@ def test_explain__promotion_since__explains_by_the_version_that_scored():
     assert services.explain_player(Kind.CHURN, ids[0]).version_id == versions[Kind.CHURN].pk
 
 
-def test_in_words__stored_reasons__tell_high_from_low_without_a_model():
-    reasons = services.in_words(
-        Kind.CHURN,
-        [
-            {"feature": "days_since_last_activity", "value": 40, "contribution": 2.0, "typical": 3.0},
-            {"feature": "sessions_30d", "value": 0, "contribution": 1.0, "typical": 3.0},
-            {"feature": "deposit_mean", "value": None, "contribution": -0.5},
-            {"feature": "weekend_share", "value": 0.25, "contribution": -0.1},
-        ],
+def other_churn():
+    return champion(Kind.CHURN, type(MODELS[Kind.CHURN])("other", ("devices",), (9.0,), 0.0))
+
+
+def test_what_if__promotion_since__starts_from_the_figure_that_is_shown():
+    ids = fill()
+    versions = all_champions()
+    predict()
+    other = other_churn()
+    shown = selectors.score_of(ids[6])[Kind.CHURN].probability
+    answer = services.what_if(ids[6], {"sessions_30d": 30}, NOW)
+    assert answer.before.scores[Kind.CHURN]["probability"] == shown
+    assert answer.before.versions[Kind.CHURN] == versions[Kind.CHURN].pk
+    assert {one.feature for one in answer.reasons_before[Kind.CHURN]} <= set(MODELS[Kind.CHURN].features)
+    # the control: at an instant that is not shown it is the model in use
+    assert services.score_player(ids[6], NOW + timedelta(hours=1)).versions[Kind.CHURN] == other.pk
+
+
+def test_counterfactual__promotion_since__begins_at_the_figure_that_is_shown():
+    fill()
+    all_champions()
+    predict()
+    risky = SCORES[Kind.CHURN].objects.order_by("-probability").first()
+    other_churn()
+    found = services.counterfactual(risky.player_id, target=risky.probability - 0.05)
+    assert found.before == pytest.approx(risky.probability)
+    assert found.after < risky.probability - 0.05
+
+
+def test_on_demand__version_of_the_run_cannot_be_opened__says_so(model_folder):
+    ids = fill()
+    versions = all_champions()
+    predict()
+    other_churn()
+    (model_folder / versions[Kind.CHURN].artifact).write_bytes(b"something else")
+    registry.forget_opened()
+    scored = services.score_player(ids[6], NOW)
+    assert "The model cannot be opened" in scored.withheld[Kind.CHURN]
+    assert f"The scores shown come from {versions[Kind.CHURN]}." in scored.withheld[Kind.CHURN]
+    assert Kind.CHURN not in scored.scores
+    for ask in (lambda: services.explain_player(Kind.CHURN, ids[6]), lambda: services.counterfactual(ids[6])):
+        with pytest.raises(services.Unavailable, match="cannot be opened"):
+            ask()
+
+
+def test_on_demand__deposits_of_another_size_since__keeps_the_units_of_the_run():
+    ids = fill()
+    all_champions()
+    predict()
+    run = selectors.current_run()
+    kept = {kind: row.value for kind, row in selectors.score_of(ids[6]).items() if kind == Kind.LTV}
+    # whoever wrote these into the past moved the median, but not the features of this player
+    other = next(one for one in ids if Player.objects.get(pk=one).currency == Player.objects.get(pk=ids[6]).currency and one != ids[6])
+    Payment.objects.bulk_create(
+        Payment(
+            player_id=other, external_id=f"late{n}", kind="DEPOSIT", status="COMPLETED", amount=9_000, occurred_at=NOW - timedelta(days=9)
+        )
+        for n in range(3_000)
     )
-    assert [one.words for one in reasons] == [
-        "has been away for long (days since last activity: 40)",
-        "fewer sessions in 30 days than usual (sessions in 30 days: 0)",
-        "usual deposit: not known",
-        "share of active days at weekends: 25 %",
-    ]
+    forget_cached()
+    currency = Player.objects.get(pk=ids[6]).currency
+    assert features.currency_units(NOW)[currency] != run.units[currency]
+    scored = services.score_player(ids[6], NOW)
+    assert scored.scores[Kind.LTV]["value"] == kept[Kind.LTV]
+    assert scored.currency_unit == run.units[currency]
+    with CaptureQueriesContext(connection) as queries:
+        services.score_profile(Kind.LTV, {"deposits_90d": 400, "currency": currency})
+    assert not any("percentile_cont" in one["sql"] for one in queries.captured_queries)
+
+
+def test_explain__value__adds_up_in_the_currency_of_the_player():
+    ids = fill()
+    all_champions()
+    predict()
+    explained = services.explain_player(Kind.LTV, ids[6])
+    row = selectors.score_of(ids[6])[Kind.LTV]
+    unit = services.money_unit(selectors.current_run(), row.currency)
+    assert (explained.currency, unit.currency) == (row.currency, row.currency)
+    frame = features.frame_for([ids[6]], NOW)
+    found = MODELS[Kind.LTV].explain(frame)
+    assert unit.amount == frame["currency_unit"].iloc[0] != 1
+    assert explained.base == pytest.approx(float(found.base[0]) * unit.amount)
+    assert explained.base + sum(one.contribution for one in explained.reasons) == pytest.approx(explained.raw, rel=1e-4)
+    told = next(one for one in explained.reasons if one.amount is not None)
+    assert told.amount == Decimal(repr(told.value * unit.amount)).quantize(Decimal("0.0001"))
+    assert f"{told.amount:,.2f} {row.currency}" in told.words
+
+
+def test_score_profile__missing_figure__is_not_known_and_never_no_activity_yet():
+    fill()
+    all_champions()
+    answer = services.score_profile(Kind.CHURN, {"sessions_30d": 1})
+    assert not any("yet" in one.words for one in answer.reasons)
 
 
 def test_score_profile__churn__lists_what_is_missing():

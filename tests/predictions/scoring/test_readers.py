@@ -65,10 +65,11 @@ def test_publish__fails_at_the_very_end__leaves_everything_as_it_was(world, monk
     predict()
     later = NOW + timedelta(days=1)
     run_job("predictions.score", later)
+    run_job("predictions.prepare", later)
     monkeypatch.setattr(publishing, "utc_now", lambda: 1 / 0)
     assert run_job("predictions.publish", later).status == "FAILED"
     assert look() == (NOW, {PLAYERS})
-    assert not ChurnScore.objects.filter(run__as_of=later).exclude(reasons=[]).exists()
+    assert ScoringRun.objects.get(as_of=later).status == ScoringRun.Status.COMPLETE
     monkeypatch.undo()
     assert run_job("predictions.publish", later).status == "SUCCEEDED"
     assert look() == (later, {PLAYERS})
@@ -134,3 +135,34 @@ def test_publish__waits_for_a_range_that_is_being_written(world):
     other.join()
     assert waited.is_set()
     assert connection.in_atomic_block is False
+
+
+def test_publish__run_of_a_dead_night_that_a_worker_still_holds__is_not_waited_for(world):
+    later = NOW + timedelta(days=1)
+    run_job("predictions.score")
+    for job in ("predictions.score", "predictions.prepare"):
+        run_job(job, later)
+    held, release = threading.Event(), threading.Event()
+
+    def hold():
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("SELECT 1 FROM predictions_scoringrun WHERE as_of = %s FOR SHARE", [NOW])
+                held.set()
+                release.wait(60)
+        finally:
+            connections.close_all()
+
+    worker = threading.Thread(target=hold)
+    worker.start()
+    try:
+        assert held.wait(10)
+        assert run_job("predictions.publish", later).status == "SUCCEEDED"  # jobs wait for locks without end
+    finally:
+        release.set()
+        worker.join()
+    assert look() == (later, {PLAYERS})
+    assert ScoringRun.objects.get(as_of=NOW).status == ScoringRun.Status.BUILDING
+    predict(NOW + timedelta(days=2))
+    assert ScoringRun.objects.get(as_of=NOW).status == ScoringRun.Status.ABANDONED
+    assert not ChurnScore.objects.filter(run__as_of=NOW).exists()

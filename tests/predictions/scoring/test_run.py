@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from constance import config
 
+from loyalty_site.common.clock import utc_now
 from loyalty_site.common.models import JobRun
 from players.models import Player, PlayerMetrics
-from predictions import features, hooks, registry, selectors
+from predictions import drifting, features, hooks, registry, selectors
 from predictions.models import ChurnScore, Kind, ModelVersion, PastCase, ScorePoint, ScoringRun, SegmentScore, ValueScore
 from predictions.selectors import SCORES
 from tests.factories import NOW, PlayerMetricsFactory
@@ -114,10 +115,28 @@ def test_score__promotion_in_mid_run__keeps_to_the_first_version():
     from predictions.scoring import score_range
 
     score_range(ids[0], ids[30], NOW)
-    champion(Kind.CHURN, type(MODELS[Kind.CHURN])("other", MODELS[Kind.CHURN].features, (0.0, 0.0, 0.0), 0.0))
+    champion(Kind.CHURN, type(MODELS[Kind.CHURN])("other", MODELS[Kind.CHURN].features, (0.0, 0.0, 0.0), 50.0))
     score_range(ids[30], ids[-1] + 1, NOW)
     assert ScoringRun.objects.get().versions[Kind.CHURN] == first[Kind.CHURN].pk
-    assert not ChurnScore.objects.filter(probability=0.5).exists()
+    expected = MODELS[Kind.CHURN].predict(features.frame(ids[0], ids[-1] + 1, NOW))["probability"]
+    assert [row["probability"] for row in rows(ChurnScore)] == expected.tolist()  # the other one says 1 of everybody
+
+
+@pytest.mark.parametrize("job", ["predictions.score", "predictions.publish"])
+def test_predict__instant_that_has_not_come__is_refused(job):
+    fill()
+    all_champions()
+    run = run_job(job, utc_now() + timedelta(hours=1))
+    assert run.status == JobRun.Status.FAILED
+    assert "has not come yet" in run.error
+    assert not ScoringRun.objects.exists()
+    assert not ChurnScore.objects.exists()
+
+
+def test_predict__clock_of_another_host_ahead_by_seconds__is_no_future():
+    fill()
+    all_champions()
+    assert run_job("predictions.score", utc_now() + timedelta(seconds=20)).status == JobRun.Status.SUCCEEDED
 
 
 def test_publish__without_complete_scores__is_refused():
@@ -127,6 +146,51 @@ def test_publish__without_complete_scores__is_refused():
     assert run.status == JobRun.Status.FAILED
     assert "not complete" in run.error
     assert selectors.current_run() is None
+
+
+def test_publish__scores_that_were_not_prepared__is_refused():
+    fill()
+    all_champions()
+    run_job("predictions.score")
+    run = run_job("predictions.publish")
+    assert run.status == JobRun.Status.FAILED
+    assert "not complete" in run.error
+    assert selectors.current_run() is None
+
+
+def test_prepare__run_nobody_sees_yet__has_all_that_belongs_to_it_and_is_scored_no_more():
+    ids = fill(80)
+    all_champions()
+    run_job("predictions.score")
+    prepared = run_job("predictions.prepare")
+    assert prepared.status == JobRun.Status.SUCCEEDED
+    run = ScoringRun.objects.get()
+    assert run.status == ScoringRun.Status.COMPLETE
+    assert selectors.current_run() is None
+    assert set(run.summary) == {"units", *SCORES, "cases", drifting.SUMMARY}
+    assert set(run.summary[drifting.SUMMARY]) == set(SCORES)
+    assert prepared.result["reasons"] == 5 * len(ids)
+    assert prepared.result["cases"] == PastCase.objects.filter(run=run).count() > 0
+    before = rows(ChurnScore)
+    from predictions.scoring import score_range
+
+    assert score_range(ids[0], ids[-1] + 1, NOW) == {"rows": 0}
+    assert rows(ChurnScore) == before
+
+
+def test_prepare__worked_again_before_it_is_shown__stores_the_same():
+    fill(80)
+    all_champions()
+    run_job("predictions.score")
+    found = []
+    for _ in range(2):
+        run_job("predictions.prepare")
+        cases = [(one.player_id, one.features, one.churned, one.value) for one in PastCase.objects.order_by("player_id")]
+        summary = ScoringRun.objects.get().summary
+        # sums of floats may differ in the last place: rows that were given reasons lie elsewhere
+        players = {kind: summary[kind]["players"] for kind in SCORES}
+        found.append((players, summary["units"], summary["cases"], summary[drifting.SUMMARY], rows(ChurnScore), cases))
+    assert found[0] == found[1]
 
 
 def test_publish__run_of_an_earlier_instant__does_not_replace_a_later_one():
@@ -203,16 +267,22 @@ def test_predict__too_little_history__withholds_everything():
     assert not ChurnScore.objects.exists()
 
 
-def test_predict__artifact_that_was_altered__withholds_its_kind_only(model_folder):
+def test_predict__artifact_that_was_altered__scores_nobody_and_keeps_what_is_shown(model_folder):
     fill()
     versions = all_champions()
+    predict()
+    shown = selectors.current_run()
     (model_folder / versions[Kind.LTV].artifact).write_bytes(b"something else")
     registry.forget_opened()
-    predict()
-    run = selectors.current_run()
-    assert set(run.withheld) == {Kind.LTV}
-    assert "cannot be opened" in run.withheld[Kind.LTV]
-    assert ChurnScore.objects.filter(run=run).exists()
+    failed = run_job("predictions", NOW + timedelta(hours=1))
+    assert failed.status == JobRun.Status.FAILED
+    assert "Lifetime value 1 is in use but cannot be opened" in failed.error
+    assert "the last scores stay" in failed.error
+    assert selectors.current_run() == shown
+    assert ChurnScore.objects.filter(run=shown).count() == ChurnScore.objects.count()
+    champion(Kind.LTV, MODELS[Kind.LTV])
+    predict(NOW + timedelta(hours=1))
+    assert selectors.current_run() != shown
 
 
 def test_predict__no_value_model__puts_the_deposits_at_stake():
@@ -273,11 +343,13 @@ def test_reasons__of_the_top__are_stored_and_of_the_others_not():
         with_reasons = set(SCORES[kind].objects.exclude(reasons=[]).values_list("player_id", flat=True))
         assert with_reasons <= top  # whom no feature moves has none
         assert len(with_reasons) >= 5
-    assert published.result["predictions.publish"]["reasons"] == 7 * 5
+    assert published.result["predictions.prepare"]["reasons"] == 7 * 5
     row = ChurnScore.objects.order_by("-priority", "player_id").first()
-    assert 1 <= len(row.reasons) <= 3
-    sizes = [abs(one["contribution"]) for one in row.reasons]
-    assert sizes == sorted(sizes, reverse=True)
+    assert 1 <= len(row.reasons) <= 4
+    up = row.probability >= 0.5
+    towards = [one["contribution"] if up else -one["contribution"] for one in row.reasons]
+    assert towards == sorted(towards, reverse=True)  # what speaks for the label, largest first; at the end the one that speaks against it
+    assert sum(one < 0 for one in towards) <= 1
     assert {one["feature"] for one in row.reasons} <= set(MODELS[Kind.CHURN].features)
 
 

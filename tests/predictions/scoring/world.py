@@ -16,7 +16,8 @@ _FILL = (
        SELECT 'S' || n, '', '', '', '', 'MT', CASE n %% 5 WHEN 0 THEN 'JPY' WHEN 1 THEN 'KWD' ELSE 'EUR' END, '',
            %(now)s - interval '300 days', '', 'ACTIVE', 'NEW', n %% 50, '{}', %(now)s, %(now)s FROM generate_series(1, %(players)s) n""",
     """CREATE TEMP TABLE busy AS SELECT p.id, p.currency, d FROM players_player p CROSS JOIN generate_series(1, 280) d
-       WHERE external_id LIKE 'S%%' AND (hashint8(p.id * 37 + d) & 63) < p.id %% 7""",
+       CROSS JOIN LATERAL (SELECT substr(p.external_id, 2)::bigint AS n) own
+       WHERE external_id LIKE 'S%%' AND ((hashint8(n * 37 + d) & 63) < n %% 7 OR (n = 5 AND d = 1))""",  # one came the day before NOW
     """INSERT INTO players_payment (player_id, external_id, kind, status, amount, method, instrument, occurred_at)
        SELECT id, 'd' || d, 'DEPOSIT', 'COMPLETED', CASE currency WHEN 'JPY' THEN 5000 WHEN 'KWD' THEN 12.345 ELSE 37.5 END
            * (1 + (d %% 3)), 'card', 'c' || id, %(now)s - d * interval '1 day' FROM busy WHERE d %% 2 = 0""",
