@@ -150,6 +150,15 @@ def write(kind: str, payload: bytes) -> Artifact:
     return Artifact(kind, name, sha256, sign(kind, name, sha256, len(payload), libraries), len(payload), libraries)
 
 
+def names(kind: str) -> list[str]:
+    """Names of the files of a kind in the storage, in order. Files that are not ours by name are left out."""
+    try:
+        _folders, files = storage().listdir(kind)
+    except FileNotFoundError:  # nothing was ever written
+        return []
+    return sorted(name for file in files if _NAME.fullmatch(name := f"{kind}/{file}"))
+
+
 def _holds(where: Storage, name: str, sha256: str) -> bool:
     if not where.exists(name):
         return False

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from constance import config
 from django.conf import settings
 from django.db import connection
 
 from loyalty_site.common.clock import utc_now
 from loyalty_site.common.models import AuditEvent
+from predictions.metric_words import metric
 from predictions.models import Kind, ModelVersion
+from predictions.thresholds import thresholds
 
 if TYPE_CHECKING:
     from predictions.ml.kinds import Verdict
@@ -53,7 +54,7 @@ def extent(as_of: datetime) -> Extent:
                     OR EXISTS (SELECT FROM players_activitytotals t WHERE t.player_id = p.id AND t.as_of < %(as_of)s)
                 LIMIT %(enough)s
             ) AS known""",
-            {"as_of": as_of, "enough": int(config.PREDICTION_MIN_PLAYERS)},
+            {"as_of": as_of, "enough": thresholds().min_players},
         )
         players = int(cursor.fetchone()[0])
     return Extent(max((as_of.date() - first_day).days, 0), players)
@@ -63,19 +64,11 @@ def data_verdicts(kind: str, have: Extent) -> list["Verdict"]:
     """Whether there is enough history for the kind; thresholds PREDICTION_MIN_DAYS and PREDICTION_MIN_PLAYERS."""
     if kind in WITHOUT_HISTORY:
         return []
+    limits = thresholds()
     return [
-        _at_least(
-            "history",
-            have.days,
-            config.PREDICTION_MIN_DAYS,
-            f"{have.days} days of history; {config.PREDICTION_MIN_DAYS} are needed: import older activity or wait.",
-        ),
-        _at_least(
-            "players",
-            have.players,
-            config.PREDICTION_MIN_PLAYERS,
-            f"{have.players} players; {config.PREDICTION_MIN_PLAYERS} are needed: import more players.",
-        ),
+        _at_least("history", have.days, limits.min_days, f"{have.days} days of history", "import older activity or wait"),
+        # counted up to the limit only
+        _at_least("players", have.players, limits.min_players, _players(have.players, limits.min_players), "import more players"),
     ]
 
 
@@ -83,16 +76,9 @@ def case_verdicts(kind: str, cases: int, others: int) -> list["Verdict"]:
     """Whether enough was observed of what a probability is about, and of its opposite, on the evaluation cut-off."""
     if kind not in PROBABILITIES:
         return []
-    least = min(cases, others)
+    least, needed = min(cases, others), thresholds().min_positives
     what = "cases" if cases <= others else "opposite cases"
-    return [
-        _at_least(
-            "observed cases",
-            least,
-            config.PREDICTION_MIN_POSITIVES,
-            f"{least} {what} observed on the evaluation cut-off; {config.PREDICTION_MIN_POSITIVES} are needed: wait for more.",
-        )
-    ]
+    return [_at_least("observed cases", least, needed, f"{least} {what} observed on the evaluation cut-off", "wait for more")]
 
 
 def origin_verdicts(kind: str, is_synthetic: bool) -> list["Verdict"]:
@@ -102,22 +88,31 @@ def origin_verdicts(kind: str, is_synthetic: bool) -> list["Verdict"]:
     if kind in WITHOUT_HISTORY:
         return []
     wrong = bool(is_synthetic and settings.IS_PRODUCTION)
-    reason = "Trained on a simulated operator; train on this one's history." if wrong else "Fit for where it is used."
+    if is_synthetic:
+        reason = "Trained on simulated players, which say nothing about real ones: not for production."
+    else:
+        reason = "Trained on this operator's own players."
     return [Verdict("origin", not wrong, float(is_synthetic), 0.0 if settings.IS_PRODUCTION else 1.0, reason)]
 
 
 def baseline_verdicts(kind: str, metrics: Mapping[str, float], baseline: Mapping[str, float]) -> list["Verdict"]:
-    """For probabilities: ranks better than the naive baseline and errs less, both on the evaluation cut-off."""
+    """For probabilities: ranks better than the naive baseline and errs less, both on the evaluation cut-off, and both again among the
+    players who were active before it, where the trainer could measure them."""
     from predictions.ml.kinds import Verdict
 
     if kind not in PROBABILITIES:
         return []
     found = []
-    for name, label, higher in (("auc", "AUC", True), ("brier", "Brier score", False)):
-        value, limit = float(metrics[name]), float(baseline[name])
-        passed = value > limit if higher else value < limit
-        reason = f"{label} {value:.4f} against {limit:.4f} of the naive baseline; it must be {'higher' if higher else 'lower'}."
-        found.append(Verdict(name, passed, value, limit, reason))
+    for suffix, among in (("", ""), ("_active", " among active players")):
+        for figure, label, higher in (("auc", "AUC", True), ("brier", "Brier score", False)):
+            name = figure + suffix
+            if suffix and name not in metrics:  # the trainer's own verdict says how many cases are missing
+                continue
+            value, limit = float(metrics[name]), float(baseline[name])
+            passed = value > limit if higher else value < limit
+            wanted = "higher" if higher else "lower"
+            reason = f"{label}{among} {value:.4f} against {limit:.4f} of the naive baseline; it must be {wanted}."
+            found.append(Verdict(name, passed, value, limit, reason))
     return found
 
 
@@ -127,7 +122,7 @@ def passed(verdicts: Iterable["Verdict"]) -> bool:
 
 def failures(verdicts: Iterable["Verdict"]) -> str:
     """The reasons of what did not pass, in one text; "" when everything did."""
-    return " ".join(f"{verdict.name}: {verdict.reason}" for verdict in verdicts if not verdict.passed)
+    return " ".join(f"{metric(verdict.name).label}: {verdict.reason}" for verdict in verdicts if not verdict.passed)
 
 
 def recorded(version: ModelVersion) -> list["Verdict"]:
@@ -160,10 +155,16 @@ def why_no_model(kind: str) -> str:
 
 
 def _reasons(verdicts: Sequence[Mapping[str, Any]]) -> str:
-    return " ".join(f"{one['name']}: {one['reason']}" for one in verdicts if not one["passed"])
+    return " ".join(f"{metric(one['name']).label}: {one['reason']}" for one in verdicts if not one["passed"])
 
 
-def _at_least(name: str, value: int, limit: int, reason: str) -> "Verdict":
+def _players(count: int, limit: int) -> str:
+    return f"At least {count} players" if count == limit else f"{count} players"
+
+
+def _at_least(name: str, value: int, limit: int, what: str, remedy: str) -> "Verdict":
+    """`what` there is, in words; what to do is said only when it is too little."""
     from predictions.ml.kinds import Verdict
 
-    return Verdict(name, value >= limit, float(value), float(limit), reason)
+    enough = value >= limit
+    return Verdict(name, enough, float(value), float(limit), f"{what}; {limit} are needed{'' if enough else f': {remedy}'}.")

@@ -7,23 +7,26 @@ Each kind has one loss a player (lower is better), so that the difference has a 
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
 from django.conf import settings
 
 from predictions import gate, hooks
+from predictions.ml import cases
+from predictions.ml.anomaly import published
 from predictions.ml.kinds import Cutoff, History, Model, NotEnoughData, Verdict
 from predictions.models import Kind
 
 # one-sided 95 %: a difference that chance alone explains is no loss of quality, as long as it is small as well
 _Z = 1.645
 _SMALL = 0.01
-_HELD_OUT_OF = 5
 _PANEL_OF = 10
 _LEAST_OUTCOMES = 10
+# fraud is rare: reviews of half a year are compared by
+_CASE_CUTOFFS, _CASE_STEP = 6, timedelta(days=30)
 _SILHOUETTE_PLAYERS = 3000
 _BANK_CUSTOMERS = 12_000
 _EVEN = 0.01
@@ -106,24 +109,22 @@ def in_panel(players: pd.Index) -> np.ndarray:
 
 
 def _only(cutoff: Cutoff, rows: np.ndarray) -> Cutoff:
-    return Cutoff(cutoff.as_of, cutoff.features[rows], cutoff.labels[rows])
+    return replace(cutoff, features=cutoff.features[rows], labels=cutoff.labels[rows])
 
 
-def held_out_outcomes() -> pd.Series:
-    """Outcomes of reviews that no training of the fraud model is given: those of every fifth player id."""
-    outcomes = _outcomes()
-    return outcomes[outcomes.index % _HELD_OUT_OF == 0]
-
-
-def training_outcomes() -> pd.Series:
-    """The other outcomes."""
-    outcomes = _outcomes()
-    return outcomes[outcomes.index % _HELD_OUT_OF != 0]
-
-
-def _outcomes() -> pd.Series:
+def known_cases() -> pd.DataFrame:
+    """Reviews that a person closed, as `predictions.ml.cases` describes them; empty while nothing tells of any."""
     known = hooks.fraud_outcomes()
-    return pd.Series(index=pd.Index([], dtype="int64"), dtype="int64") if known is None else known
+    return cases.none() if known is None else known
+
+
+def detectors_of(players: pd.Index) -> pd.Series:
+    """Abuse score of each player as it stands, 0 to 1; index player_id, without players who are gone."""
+    from players.models import Player
+
+    rows = Player.objects.filter(pk__in=players.tolist()).values_list("pk", "risk_score")
+    found = pd.Series(dict(rows.iterator(chunk_size=10_000)), dtype=float) / 100
+    return found.rename_axis("player_id")
 
 
 def _probability(label: str) -> Callable[[Model, Cutoff, int], Losses]:
@@ -152,27 +153,37 @@ def _value(model: Model, cutoff: Cutoff, _seed: int) -> Losses:
 def _fraud(model: Model, cutoff: Cutoff, _seed: int) -> Losses:
     """With outcomes of reviews: of each confirmed case, the share of false alarms that rank above it (their mean is 1 - AUC).
 
-    Without: how far the scores are from what they claim. A score is the share of players who are less isolated, so the scores of all
-    players must lie evenly between 0 and 1.
+    The players are those that no supervised model learns from, whenever it was trained (`cases.held_out`); isolation alone learns from
+    the features of all, and from nobody's outcome. Each comes with the features of the last of six cut-offs before the review was opened.
+    Their score is the published one, detectors as they stood then. Without outcomes: how far isolation is from what it claims. It is the
+    share of players who are less isolated, so those of all players must lie evenly between 0 and 1.
     """
-    outcomes = held_out_outcomes()
-    outcomes = outcomes[outcomes.index.isin(cutoff.features.index)]
-    cases, alarms = outcomes[outcomes == 1], outcomes[outcomes == 0]
-    if min(len(cases), len(alarms)) >= _LEAST_OUTCOMES:
-        answer = _fraud_score(model, cutoff.features.loc[outcomes.index])
-        above = answer[alarms.index].to_numpy()
-        ranked = [float((above > one).mean() + (above == one).mean() / 2) for one in answer[cases.index]]
+    frame, known = _held_out_reviews(cutoff)
+    cases_, alarms = ((known["confirmed"] == one).to_numpy() for one in (1, 0))
+    if min(cases_.sum(), alarms.sum()) >= _LEAST_OUTCOMES:
+        score = published(model.predict(frame), known["detectors"].to_numpy(float))["score"].to_numpy()
+        ranked = [float((score[alarms] > one).mean() + (score[alarms] == one).mean() / 2) for one in score[cases_]]
         return Losses("Share of false alarms ranked above a confirmed case", np.array(ranked))
-    score = np.sort(_fraud_score(model, cutoff.features).to_numpy())
-    even = (np.arange(len(score)) + 0.5) / len(score)
+    unusual = np.sort(model.predict(cutoff.features)["anomaly"].to_numpy())
+    even = (np.arange(len(unusual)) + 0.5) / len(unusual)
     return Losses(
-        "Distance of the scores from the shares that they claim (no outcomes of reviews yet)", np.abs(score - even), allowed=_EVEN
+        "Distance of isolation from the shares that it claims (too few outcomes of reviews to compare by)",
+        np.abs(unusual - even),
+        allowed=_EVEN,
     )
 
 
-def _fraud_score(model: Model, frame: pd.DataFrame) -> pd.Series:
-    answer = model.predict(frame)
-    return answer["score" if "score" in answer else "anomaly"]
+def _held_out_reviews(cutoff: Cutoff) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Features and cases of reviewed players whose outcome nothing was learned from, row by row the same players."""
+    from predictions import features
+
+    moments = [cutoff.as_of - _CASE_STEP * back for back in reversed(range(_CASE_CUTOFFS))]
+    known = known_cases()
+    position = cases.place(known[cases.held_out(known.index)], moments)
+    here = {number: position.index[position == number].tolist() for number in range(len(moments))}
+    frames = [features.frame_for(ids, moments[number]) for number, ids in here.items() if ids]
+    frame = pd.concat(frames) if frames else cutoff.features.iloc[:0]
+    return frame, known.loc[frame.index]
 
 
 def _segmentation(model: Model, cutoff: Cutoff, seed: int) -> Losses:

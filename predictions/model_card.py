@@ -6,6 +6,7 @@ Written from the record alone, so a card can be printed for a version whose file
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from predictions.metric_words import in_order, metric
 from predictions.models import Kind, ModelVersion
 
 # what is predicted, and what the answer must not be taken for
@@ -37,8 +38,6 @@ _PURPOSE: dict[str, tuple[str, str]] = {
         "It learned from a simulated bank, not from this operator's players: an illustration, not a basis for a decision about a person.",
     ),
 }
-_WORST_IS_LOW = frozenset({"auc", "pr_auc", "gini", "silhouette", "stability", "rank_agreement", "top_agreement", "transition_accuracy"})
-_WORST_IS_HIGH = frozenset({"brier", "log_loss", "ece", "mae", "rmse", "pinball", "transition_log_loss"})
 _MOST_FEATURES = 15
 
 
@@ -94,16 +93,14 @@ def _held_out(version: ModelVersion) -> str:
 
 def _metrics(metrics: Mapping[str, float], baseline: Mapping[str, float]) -> str:
     rows = [
-        (_words(name), _number(value), _number(baseline.get(name)), _better(name, value, baseline.get(name)))
-        for name, value in metrics.items()
+        (metric(name).label, _number(metrics[name]), _number(baseline.get(name)), _better(name, metrics[name], baseline.get(name)))
+        for name in in_order(metrics)
     ]
     return _table(("figure", "this version", "naive baseline", ""), rows)
 
 
 def _better(name: str, value: float, limit: float | None) -> str:
-    if limit is None or value == limit or name not in _WORST_IS_LOW | _WORST_IS_HIGH:
-        return ""
-    return "better" if (value > limit) == (name in _WORST_IS_LOW) else "worse"
+    return {True: "better", False: "worse", None: ""}[metric(name).better(value, limit)]
 
 
 def _reliability(curves: Mapping[str, Any]) -> list[str]:
@@ -128,7 +125,7 @@ def _lift(curves: Mapping[str, Any]) -> list[str]:
 
 
 def _candidates(candidates: Sequence[Mapping[str, Any]]) -> str:
-    names = list(dict.fromkeys(name for one in candidates for name in one.get("metrics", {})))
+    names = in_order(name for one in candidates for name in one.get("metrics", {}))
     rows = [
         (
             f"**{one['algorithm']}** (chosen)" if one.get("chosen") else one["algorithm"],
@@ -136,7 +133,7 @@ def _candidates(candidates: Sequence[Mapping[str, Any]]) -> str:
         )
         for one in candidates
     ]
-    return _table(("algorithm", *(_words(name) for name in names)), rows) if rows else ""
+    return _table(("algorithm", *(metric(name).label for name in names)), rows) if rows else ""
 
 
 def _importance(importance: Mapping[str, float]) -> str:
@@ -150,7 +147,13 @@ def _importance(importance: Mapping[str, float]) -> str:
 
 def _verdicts(verdicts: Sequence[Mapping[str, Any]]) -> str:
     rows = [
-        ("passed" if one["passed"] else "**failed**", one["name"], _number(one["value"]), _number(one["limit"]), one["reason"])
+        (
+            "passed" if one["passed"] else "**failed**",
+            metric(one["name"]).label,
+            _number(one["value"]),
+            _number(one["limit"]),
+            one["reason"],
+        )
         for one in verdicts
     ]
     return _table(("", "check", "measured", "limit", "why"), rows) if rows else ""
@@ -159,6 +162,8 @@ def _verdicts(verdicts: Sequence[Mapping[str, Any]]) -> str:
 def _file(version: ModelVersion) -> str:
     if not version.artifact:
         return "There is no file."
+    if version.artifact_deleted_at is not None:
+        return f"`{version.artifact}` was deleted on {version.artifact_deleted_at:%Y-%m-%d}; its SHA-256 was `{version.sha256}`."
     libraries = ", ".join(f"{name} {number}" for name, number in sorted(version.libraries.items()) if number)
     return (
         f"`{version.artifact}` in the model storage, {version.size_bytes:,} bytes, SHA-256 `{version.sha256}`, signed. "

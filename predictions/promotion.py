@@ -5,6 +5,7 @@ lock; what was compared is checked again under the lock, so that of two decision
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ def request(version: ModelVersion, by: User, reason: str, at: datetime) -> Promo
     with transaction.atomic():
         registry.lock_kind(version.kind)
         version = _version(version.pk)
-        _require_promotable(version)
+        require_promotable(version)
         if version.promotion_requests.filter(status=PromotionRequest.Status.PENDING).exists():
             raise PromotionRefused(f"the promotion of {version} has been asked for already and waits for a decision")
         if not _somebody_else_may_decide(by):
@@ -70,27 +71,37 @@ def request(version: ModelVersion, by: User, reason: str, at: datetime) -> Promo
 def decide(request: PromotionRequest, by: User, approve: bool, note: str, at: datetime) -> PromotionRequest:
     """Approve or refuse a waiting request. The decider is never the one who asked, whatever their rights.
 
-    Approving measures first (seconds to minutes) and raises PromotionRefused when the gate does not pass: the request keeps waiting.
-    Refusing needs a note. Raises PromotionRefused also for: no permission, the same person, decided already, another version put into
-    use meanwhile.
+    Approving measures first (seconds to minutes; pages use `promotion_jobs`) and raises PromotionRefused when the gate does not pass: the
+    request keeps waiting. Refusing needs a note. Raises PromotionRefused also for: no permission, the same person, decided already,
+    another version put into use meanwhile.
     """
+    if approve:
+        return measure_and_approve(request, by, note, at)[0]
+    require_decider(request, by)
+    return _refuse(request, by, _text(note, "why the promotion is refused"), require_utc(at))
+
+
+def measure_and_approve(
+    request: PromotionRequest, by: User, note: str, at: datetime, confirm: Callable[[], None] = lambda: None
+) -> "tuple[PromotionRequest, list[Verdict]]":
+    """`decide` for an approval, with the verdicts that it rests on. `confirm()` is called after measuring, in the transaction that decides;
+    what it raises keeps the request waiting."""
     at = require_utc(at)
-    _require_decider(request, by)
-    if not approve:
-        return _refuse(request, by, _text(note, "why the promotion is refused"), at)
+    require_decider(request, by)
     version = _version(request.version_id)
-    _require_promotable(version)
+    require_promotable(version)
     measured_against = registry.champion(version.kind)
     verdicts = compare(version, measured_against)
     _require_passed(version, verdicts)
     with transaction.atomic():
         registry.lock_kind(version.kind)
         request = PromotionRequest.objects.select_for_update().get(pk=request.pk)
-        _require_decider(request, by)
+        confirm()
+        require_decider(request, by)
         replaced = _put_into_use(version.pk, measured_against, at)
         _decided(request, PromotionRequest.Status.APPROVED, by, note.strip()[:_LONGEST_TEXT], at, replaced)
         _audit("predictions.model_promoted", version.pk, replaced, verdicts, at, by, request.note or request.reason)
-    return request
+    return request, verdicts
 
 
 def promote_first(
@@ -103,7 +114,7 @@ def promote_first(
     at = require_utc(at)
     if registry.champion(version.kind) is not None:
         raise PromotionRefused(_IN_USE_ALREADY)
-    _require_promotable(version)
+    require_promotable(version)
     verdicts = compare(version, None)
     _require_passed(version, verdicts)
     with transaction.atomic():
@@ -172,14 +183,24 @@ def _text(text: str, what: str) -> str:
     return text
 
 
-def _require_promotable(version: ModelVersion) -> None:
+def require_promotable(version: ModelVersion) -> None:
+    """Raises PromotionRefused for a version that its gate refused, that is in use already or is the same as the one in use, or whose
+    file is gone."""
     if version.status == _Status.REFUSED:
         raise PromotionRefused(f"{version} did not pass the gate at its training. {gate.failures(gate.recorded(version))}")
     if version.status == _Status.CHAMPION:
         raise PromotionRefused(f"{version} is in use already")
+    if version.artifact_deleted_at is not None:
+        raise PromotionRefused(f"the file of {version} was deleted on {version.artifact_deleted_at:%Y-%m-%d}; train again")
+    current = registry.champion(version.kind)
+    if current is not None and version.sha256 and current.sha256 == version.sha256:
+        raise PromotionRefused(
+            f"{version} is the same model as {current}, which is in use; nothing would change: train on newer data and ask for that version"
+        )
 
 
-def _require_decider(request: PromotionRequest, by: User) -> None:
+def require_decider(request: PromotionRequest, by: User) -> None:
+    """Raises PromotionRefused unless the request waits and `by` may decide and is not the one who asked."""
     if request.status != PromotionRequest.Status.PENDING:
         raise PromotionRefused(f"the {request} is {request.get_status_display().lower()} already")
     if not by.has_perm(DECIDE_PERMISSION):
@@ -202,7 +223,7 @@ def _somebody_else_may_decide(asker: User) -> bool:
 def _put_into_use(pk: int, measured_against: ModelVersion | None, at: datetime) -> ModelVersion | None:
     """Under the kind's lock: retire what was measured against, then promote. Returns what was replaced."""
     version = ModelVersion.objects.select_for_update().get(pk=pk)
-    _require_promotable(version)
+    require_promotable(version)
     current = ModelVersion.objects.select_for_update().filter(kind=version.kind, status=_Status.CHAMPION).first()
     if current != measured_against:
         raise PromotionRefused(f"{current or 'no version'} was put into use meanwhile; decide again, measured against what is in use now")
@@ -217,7 +238,7 @@ def _put_into_use(pk: int, measured_against: ModelVersion | None, at: datetime) 
 def _refuse(request: PromotionRequest, by: User, note: str, at: datetime) -> PromotionRequest:
     with transaction.atomic():
         request = PromotionRequest.objects.select_for_update().get(pk=request.pk)
-        _require_decider(request, by)
+        require_decider(request, by)
         _decided(request, PromotionRequest.Status.REFUSED, by, note, at, None)
         audit.record("predictions.promotion_refused", request, at=at, actor=by, after=registry.facts(request.version), reason=note)
     return request

@@ -41,6 +41,10 @@ class NoModel(Exception):
         self.reason = reason
 
 
+class CannotOpen(NoModel):
+    """A version is in use, but its file may not be opened: it is damaged, deleted, or of another key or release."""
+
+
 # -- writing ----------------------------------------------------------------------------------------------------------
 
 
@@ -58,15 +62,18 @@ def save(
 ) -> ModelVersion:
     """Write the artifact, then the record that names it. A version that its gate did not pass is kept as REFUSED, with the reasons.
 
-    The artifact is complete on the storage before the row exists; a crash in between leaves a file that nothing refers to. Raises
-    ValueError for a record that is no plain JSON (NaN, infinity) or a model that holds rows of players.
+    The artifact is complete on the storage before the row exists; a crash in between leaves a file that nothing refers to, and that
+    `artifact_pruning` deletes when it is a day old. Raises ValueError for a record that is no plain JSON (NaN, infinity) or a model that
+    holds rows of players.
     """
     record = trained.record
     content = _content(record)
-    artifact = artifacts.write(str(Kind(kind)), artifacts.dump(trained.model))
+    payload = artifacts.dump(trained.model)
+    artifact = artifacts.write(str(Kind(kind)), payload)
     passed = all(verdict.passed for verdict in record.gate)
     with transaction.atomic():
         lock_kind(kind)
+        artifacts.write(kind, payload)  # an equal one that was there may have been deleted until here, and cannot be any more
         last = ModelVersion.objects.filter(kind=kind).aggregate(last=Max("number"))["last"] or 0
         version = ModelVersion.objects.create(
             kind=kind,
@@ -199,7 +206,9 @@ def load(version: ModelVersion) -> "Model":
 
     Raises ArtifactError (altered, missing, other library versions), with what to do.
     """
-    artifact = Artifact(version.kind, version.artifact, version.sha256, version.signature, version.size_bytes, version.libraries)
+    if version.artifact_deleted_at is not None:
+        raise ArtifactError(f"The file of {version} was deleted on {version.artifact_deleted_at:%Y-%m-%d}.", "Train again.")
+    artifact = _artifact_of(version)
     try:
         artifacts.check(artifact)
         model = _opened.get(version.sha256) or _opened.open(artifact)
@@ -214,13 +223,30 @@ def load(version: ModelVersion) -> "Model":
     return model
 
 
+def _artifact_of(version: ModelVersion) -> Artifact:
+    return Artifact(version.kind, version.artifact, version.sha256, version.signature, version.size_bytes, version.libraries)
+
+
+def is_intact(version: ModelVersion) -> bool:
+    """Whether the record and the file of a version are those of its training. Reads the file, and opens no model."""
+    if version.artifact_deleted_at is not None:
+        return False
+    artifact = _artifact_of(version)
+    try:
+        artifacts.check(artifact)
+        artifacts.read(artifact)
+    except ArtifactError:
+        return False
+    return True
+
+
 def champion(kind: str) -> ModelVersion | None:
     """The version in use."""
     return ModelVersion.objects.filter(kind=kind, status=ModelVersion.Status.CHAMPION).first()
 
 
 def load_champion(kind: str) -> "tuple[ModelVersion, Model]":
-    """The version in use and its model. Raises NoModel(kind, reason) when there is none, or when its file may not be opened."""
+    """The version in use and its model. Raises NoModel(kind, reason) when there is none, CannotOpen when its file may not be opened."""
     version = champion(kind)
     if version is None:
         from predictions import gate  # reads the history; only the empty answer needs it
@@ -229,4 +255,4 @@ def load_champion(kind: str) -> "tuple[ModelVersion, Model]":
     try:
         return version, load(version)
     except ArtifactError as error:
-        raise NoModel(kind, f"{version} is in use but cannot be opened. {error}") from error
+        raise CannotOpen(kind, f"{version} is in use but cannot be opened. {error}") from error

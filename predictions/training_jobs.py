@@ -1,7 +1,9 @@
 """The job "predictions.train": one chunk a kind, so that progress, failure and rerun are by kind and workers share the kinds.
 
 Parameters: {"kinds": [...], "seed": 0, "is_synthetic": false}; without kinds, all of them. A kind with too little data is no failure:
-its chunk says what is missing.
+its chunk says what is missing. No second training is recorded while one is open, whoever starts it (`jobs.create_run`).
+
+A kind is trained in its chunk's transaction, which takes minutes and is harmless: docs/models.md says why.
 """
 
 from collections.abc import Iterator
@@ -12,10 +14,19 @@ from celery import shared_task
 from loyalty_site.common import jobs
 from loyalty_site.common.jobs import Job, Scope, register
 from loyalty_site.common.models import JobRun
+from predictions import enqueueing
 
 from .models import Kind
 
 NAME = "predictions.train"
+
+
+NOT_TRAINED = "not trained"  # how the words of a chunk begin that made no version
+
+
+def trained_nothing(run: JobRun) -> bool:
+    """Whether a training has ended well and made no version: its chunks say why."""
+    return run.name == NAME and run.status == JobRun.Status.SUCCEEDED and not run.rows_done
 
 
 def kinds_of(parameters: dict[str, Any]) -> list[str]:
@@ -38,7 +49,7 @@ def train_range(scope: Scope) -> dict[str, Any]:
     outcomes = {}
     for kind in kinds_of(scope.parameters)[scope.lower_id : scope.upper_id]:
         if not scope.parameters.get("kinds") and training.is_up_to_date(kind):
-            outcomes[kind] = "not trained: what it learns from does not change"
+            outcomes[kind] = f"{NOT_TRAINED}: what it learns from does not change"
             continue
         outcome = training.attempt(
             kind,
@@ -50,6 +61,11 @@ def train_range(scope: Scope) -> dict[str, Any]:
         rows += outcome.rows
         outcomes[kind] = outcome.words
     return {"rows": rows, **outcomes}
+
+
+def enqueue(run: JobRun) -> bool:
+    """Ask a worker to execute a recorded training; False when the broker does not answer."""
+    return enqueueing.enqueue(execute_training, run)
 
 
 @shared_task(name="predictions.execute_training", acks_late=False)
@@ -64,4 +80,13 @@ def execute_training(*, run_id: int) -> None:
         return
 
 
-register(Job(NAME, "Training of the models", train_range, train_ranges))
+register(
+    Job(
+        NAME,
+        "Training of the models",
+        train_range,
+        train_ranges,
+        one_open=True,
+        start_on="on the page Models or with manage.py train_models",
+    )
+)

@@ -1,4 +1,8 @@
-"""`manage.py train_models`: train models here and now, as a job run that staff can see."""
+"""`manage.py train_models`: train models here and now, as a job run that staff can see.
+
+A training that was left open by a process that ended (its overlap lock is free) is brought to its end first. It is this command's own when
+it asks for the same, as after a killed `./loyalty demo`: what was trained before counts, and nothing is trained twice.
+"""
 
 import json
 from datetime import datetime
@@ -10,9 +14,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from loyalty_site.common import jobs
 from loyalty_site.common.clock import require_utc, utc_now
 from loyalty_site.common.models import JobRun
-from predictions import promotion, registry
+from predictions import promotion, registry, training, training_jobs
 from predictions.models import Kind, ModelVersion
-from predictions.training_jobs import NAME
 
 
 class Command(BaseCommand):
@@ -34,20 +37,39 @@ class Command(BaseCommand):
         if synthetic and settings.IS_PRODUCTION:
             raise CommandError("--synthetic is for simulated operators and refused in production; train without it.")
         kinds: list[str] = kind or list(Kind.values)
-        parameters = {"kinds": kinds, "seed": seed, "is_synthetic": synthetic}
-        run = jobs.create_run(NAME, as_of=self._instant(as_of), parameters=parameters)
-        last = ModelVersion.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+        up_to = self._instant(as_of) if as_of is not None else None
+        wanted = {"kinds": kinds, "seed": seed, "is_synthetic": synthetic}
         try:
-            run = jobs.execute(run)
-        except jobs.JobOverlap as error:
+            left = self._finish_left()
+            if left is not None and self._is_done(left, wanted, up_to):
+                run = left
+            else:
+                at = utc_now()
+                run = training.start(kinds, None, at, reason="manage.py train_models", seed=seed, is_synthetic=synthetic, as_of=up_to)
+                run = jobs.execute(run)
+        except (training.TrainingRefused, jobs.JobOverlap) as error:
             raise CommandError(str(error)) from error
-        made = ModelVersion.objects.filter(pk__gt=last, kind__in=kinds).order_by("pk")
+        made = ModelVersion.objects.filter(trained_at__gte=run.created_at, kind__in=kinds, seed=seed).order_by("pk")
         if promote_first:
             for version in made:
                 self._promote_first(version)
         self._report(run, kinds, {version.kind: version for version in made})
         if run.status != JobRun.Status.SUCCEEDED:
             raise CommandError(f"{run.title} ended {run.status}: {run.error}")
+
+    def _finish_left(self) -> JobRun | None:
+        """Bring a training that is open, but that nobody executes, to its end and return it. Raises JobOverlap when somebody does."""
+        left = jobs.open_run(training_jobs.NAME)
+        if left is None:
+            return None
+        with jobs.overlap_lock(training_jobs.NAME):
+            self.stderr.write(f"{left} of {left.created_at:%Y-%m-%d %H:%M} UTC was left open; it is taken up first")
+            return jobs.execute(left)
+
+    def _is_done(self, left: JobRun, wanted: dict[str, Any], up_to: datetime | None) -> bool:
+        """Whether what was left open is what this command was asked for, by a command too, and has succeeded now."""
+        same = left.parameters == wanted and left.requested_by is None and up_to in (None, left.as_of)
+        return same and left.status == JobRun.Status.SUCCEEDED
 
     def _promote_first(self, version: ModelVersion) -> None:
         if version.status != ModelVersion.Status.CANDIDATE or registry.champion(version.kind) is not None:
@@ -78,9 +100,7 @@ class Command(BaseCommand):
             }
             self.stdout.write(json.dumps(line))
 
-    def _instant(self, text: str | None) -> datetime:
-        if text is None:
-            return utc_now()
+    def _instant(self, text: str) -> datetime:
         try:
             return require_utc(datetime.fromisoformat(text), "--as-of")
         except ValueError as error:

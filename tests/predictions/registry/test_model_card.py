@@ -56,16 +56,16 @@ def test_text__holds_the_record(version):
         "| Trained on | this operator's own history, up to 2026-03-01 00:00 UTC, labels included |",
         "| Rows learned from | 12,345, of which 678 cases |",
         "| Trained | 2026-03-15 12:00 UTC by the schedule or the command line, in 12.3 s, seed 4 |",
-        "| auc | 0.8123 | 0.75 | better |",
-        "| brier | 0.11 | 0.12 | better |",
-        "| base rate | 0.25 | 0.25 |  |",
+        "| AUC | 0.8123 | 0.75 | better |",
+        "| Brier score | 0.11 | 0.12 | better |",
+        "| Base rate | 0.25 | 0.25 |  |",
         "| 0% to 10% | 900 | 5.0% | 4.8% |",
         "| 1 | 100 | 80 | 3.2 |",
         "| logistic regression | 0.79 |",
         "| **gradient boosting** (chosen) | 0.81 |",
         "| days since last deposit | 70.0% |",
-        "| passed | auc | 0.8123 | 0.75 | ranks better |",
-        "| **failed** | calibration | 0.09 | 0.05 | says \\| too much |",
+        "| passed | AUC | 0.8123 | 0.75 | ranks better |",
+        "| **failed** | Calibration | 0.09 | 0.05 | says \\| too much |",
         "`churn/abc.joblib` in the model storage, 54,321 bytes, SHA-256 `abc`, signed. Made with lightgbm 4.7.0, scikit-learn 1.9.1.",
     ):
         assert line in text
@@ -74,7 +74,7 @@ def test_text__holds_the_record(version):
 
 def test_text__worse_than_the_baseline__says_so(version):
     version.metrics["brier"] = 0.2
-    assert "| brier | 0.2 | 0.12 | worse |" in model_card.text(version)
+    assert "| Brier score | 0.2 | 0.12 | worse |" in model_card.text(version)
 
 
 def test_text__simulated__says_so(version):

@@ -1,14 +1,12 @@
 """One asks, another decides, and what is worse than the version in use is refused whoever asks."""
 
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 
 from loyalty_site.common.models import AuditEvent
 from predictions import gate, measure, promotion, registry
@@ -16,6 +14,7 @@ from predictions.ml.kinds import Verdict
 from predictions.models import ModelVersion, PromotionRequest
 from predictions.promotion import PromotionRefused
 from tests.factories import NOW, UserFactory
+from tests.predictions.registry.at_once import at_once
 from tests.predictions.registry.models import AS_OF, HORIZON, a_cutoff, a_history, champion, fit, saved, staff, trained
 
 LATER = NOW + timedelta(hours=1)
@@ -86,12 +85,20 @@ class TestRequest:
 
     def test_refused_at_training__refused_with_the_reason(self, asker, decider):
         version = saved(gate=(Verdict("auc", False, 0.5, 0.6, "ranks no better than the baseline"),))
-        with pytest.raises(PromotionRefused, match="did not pass the gate at its training. auc: ranks no better"):
+        with pytest.raises(PromotionRefused, match="did not pass the gate at its training. AUC: ranks no better"):
             promotion.request(version, asker, "better", NOW)
 
     def test_in_use__refused(self, asker, decider):
         with pytest.raises(PromotionRefused, match="is in use already"):
             promotion.request(champion(saved()), asker, "better", NOW)
+
+    def test_the_same_model_as_the_one_in_use__refused(self, asker, decider):
+        first, again, other = champion(saved()), saved(), saved(seed=10)
+        assert first.sha256 == again.sha256 != other.sha256
+        with pytest.raises(PromotionRefused, match="^Churn 2 is the same model as Churn 1, which is in use; nothing would"):
+            promotion.request(again, asker, "newer", NOW)
+        assert not PromotionRequest.objects.exists()
+        assert promotion.request(other, asker, "newer", NOW).version == other
 
     def test_nobody_else_could_decide__refused(self, asker):
         with pytest.raises(PromotionRefused, match="nobody else may decide"):
@@ -129,7 +136,7 @@ class TestDecide:
         first, worse = champion(saved()), saved(NOISE_ONLY, gate=())
         asked = promotion.request(worse, asker, "newer", NOW)
 
-        with pytest.raises(PromotionRefused, match=r"not worse than the version in use: Brier score 0\.2\d+ against 0\.1\d+") as raised:
+        with pytest.raises(PromotionRefused, match=r"Not worse than the version in use: Brier score 0\.2\d+ against 0\.1\d+") as raised:
             promotion.decide(asked, decider, True, "", LATER)
 
         assert [one.name for one in raised.value.verdicts if not one.passed] == [measure.VERDICT]
@@ -226,7 +233,7 @@ class TestDecide:
         ModelVersion.objects.update(is_synthetic=True)
         asked = promotion.request(version, asker, "better", NOW)
 
-        with pytest.raises(PromotionRefused, match="origin: Trained on a simulated operator"):
+        with pytest.raises(PromotionRefused, match="Origin: Trained on simulated players"):
             promotion.decide(asked, decider, True, "", LATER)
         nothing_moved(version, asked)
 
@@ -304,23 +311,6 @@ class TestJudge:
 
 
 # -- races ------------------------------------------------------------------------------------------------------------
-
-
-def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
-    """Run the calls in a thread and connection each; an exception counts as a result."""
-
-    def run(call: Callable[[], Any]) -> Any:
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SET lock_timeout = '20s'")
-            return call()
-        except Exception as error:  # noqa: BLE001 - the outcome of the race
-            return error
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(run, calls))
 
 
 def two_requests() -> tuple[list[ModelVersion], list[PromotionRequest], Any]:

@@ -88,7 +88,7 @@ def serves_what_it_was_trained_for() -> None:
         in card
     )
     assert "a simulated operator, up to 2026-03-15" in card or "a simulated operator, up to 2026-03-14" in card
-    assert f"| auc | {version.metrics['auc']:.4f}".rstrip("0") in card
+    assert f"| AUC | {version.metrics['auc']:.4f}".rstrip("0") in card
 
 
 def holds_no_player(folder: Path) -> None:
@@ -119,8 +119,12 @@ def repeats_itself(first: dict[str, Any]) -> None:
 
 
 def another_person_decides() -> None:
-    """The equal second version is measured beside the first on the same players of the database, and takes its place."""
-    version = ModelVersion.objects.get(kind="churn", number=2)
+    """A version of another seed is measured beside the first on the same players of the database, and takes its place; the same file
+    cannot."""
+    with pytest.raises(promotion.PromotionRefused, match="is the same model as Churn 1"):
+        promotion.request(ModelVersion.objects.get(kind="churn", number=2), staff("request_promotion", "early"), "again", NOW)
+    train("--seed", "1")
+    version = ModelVersion.objects.get(kind="churn", number=3)
     decider = staff("decide_promotion")
     asked = promotion.request(version, staff("request_promotion"), "weekly training", NOW)
     decided = promotion.decide(asked, decider, True, "equal", NOW + timedelta(hours=1))
