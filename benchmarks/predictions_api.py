@@ -30,7 +30,7 @@ PAGE = 50
 CLEAR = "TRUNCATE players_player, predictions_scoringrun, predictions_modelversion RESTART IDENTITY CASCADE"
 REASONS = json.dumps(
     [
-        {"feature": name, "value": 12.5, "contribution": 0.4, "typical": 5.0}
+        {"feature": name, "value": 12.5, "contribution": 0.4, "quartiles": [2.0, 5.0, 9.0]}
         for name in ("days_since_last_deposit", "sessions_30d", "stake_30d")
     ]
 )
@@ -71,6 +71,7 @@ TABLES = {
     "segmentscore": "stability",
     "engagementscore": "probability",
 }
+TABLE_KINDS = ("churn", "ltv", "fraud", "segmentation", "engagement")
 GROUPS = [
     {"cluster": number, "name": f"Group {number}", "recommendation": key}
     for number, key in enumerate(("reengage", "vip", "retention", "onboarding"))
@@ -103,6 +104,16 @@ DEEP: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+# every request asks for a threshold that nobody asked for before: on a hundredth, and between two
+_ON = [number / 100 for number in range(5, 100)]
+_BETWEEN = [0.05 + number * 0.0093 for number in range(100)]
+THRESHOLDS: dict[str, tuple[str, list[float]]] = {
+    f"{kind}, a new threshold {where}": (kind, places)
+    for kind in ("churn", "fraud", "engagement")
+    for where, places in (("on a band", _ON), ("within a band", _BETWEEN))
+}
+
+
 class Clock:
     """Seconds inside the database during a request: all statements, and those on score tables."""
 
@@ -125,6 +136,7 @@ def fill(players: int) -> Any:
     from django.db import connection
 
     from predictions.models import Kind, ModelVersion, ScoringRun
+    from predictions.summaries import summarise
 
     with connection.cursor() as cursor:
         cursor.execute(CLEAR)
@@ -151,6 +163,8 @@ def fill(players: int) -> Any:
             cursor.execute(TOP.format(table=f"predictions_{name}", by=by), [REASONS, run.pk, run.pk])
             cursor.execute(f"VACUUM ANALYZE predictions_{name}")
         cursor.execute("VACUUM ANALYZE players_player")
+    run.summary = {"units": {}, **{kind: summarise(kind, run) for kind in TABLE_KINDS}}  # as publishing leaves it
+    run.save(update_fields=["summary"])
     cache.clear()
     return run
 
@@ -256,15 +270,19 @@ def main() -> None:
     print(f"filled {arguments.players:,} players x 5 kinds in {time.perf_counter() - started:.0f} s", file=sys.stderr)
     now = utc_now()
     client = ApiClient.objects.create(name=f"benchmark {now.timestamp()}", created_at=now)
-    issued = issue_key(client, scopes=["predictions:read"], at=now, expires_at=now + timedelta(days=1), rate_per_minute=10_000_000)
+    scopes = ["predictions:read", "fraud:read"]
+    issued = issue_key(client, scopes=scopes, at=now, expires_at=now + timedelta(days=1), rate_per_minute=10_000_000)
     http = Client(headers={"Authorization": f"Bearer {issued.plain_text}", "Host": "localhost"})
     floor = Floor(arguments.players)
     report: dict[str, Any] = {"players": arguments.players, "requests": arguments.requests, "pages": {}}
     cursors = deep_cursors(run, arguments.players, arguments.requests)
     work: dict[str, tuple[str, list[dict[str, Any]]]] = {name: (kind, [params]) for name, (kind, params) in SCENARIOS.items()}
     work |= {name: (DEEP[name][0], [{**DEEP[name][1], "cursor": cursor} for cursor in found]) for name, found in cursors.items()}
+    work |= {name: (kind, [{"threshold": one} for one in places]) for name, (kind, places) in THRESHOLDS.items()}
     for name, (kind, variants) in work.items():
-        found = measure(http, floor, kind, variants, arguments.requests)
+        # a threshold that comes again would be remembered
+        requests = min(arguments.requests, len(variants) - 5) if name in THRESHOLDS else arguments.requests
+        found = measure(http, floor, kind, variants, requests)
         report["pages"][name] = found
         print(
             f"{name:42} total {found['total']}  database {found['database']}  page {found['page']}  floor {found['floor']}  "

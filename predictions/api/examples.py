@@ -5,18 +5,20 @@ from typing import Any
 from predictions.models import Kind
 
 _RUN = {"id": 12, "as_of": "2026-03-15T02:30:00Z", "published_at": "2026-03-15T02:36:41Z", "data_through": "2026-03-15T02:14:09Z"}
+_NO_AMOUNT = {"amount": None, "currency": None}  # of a feature that is no money
 _REASON = {
     "feature": "days_since_last_deposit",
     "label": "days since last deposit",
     "unit": "days",
     "value": 23.0,
     "contribution": 0.914402,
-    "words": "has not deposited for long (days since last deposit: 23)",
+    "words": "last deposit longer ago than usual (days since last deposit: 23)",
+    **_NO_AMOUNT,
 }
 _WHO = {"user_id": "P00186", "player_id": "P00186"}
 _WHY = {
     "feature_importance": {"days_since_last_deposit": 0.5, "sessions_30d": 0.3, "deposits_90d": 0.2},
-    "feature_importance_of": "player",
+    "feature_importance_of": "reasons",
     "reasons": [_REASON],
 }
 _METRICS = {
@@ -302,11 +304,72 @@ CLV_SCORE = {
     "outside": [],
     "feature_importance": {"income": 0.6, "balance": 0.4},
     "drivers": [
-        {"feature": "income", "label": "income", "unit": "", "value": 75000.0, "contribution": 812.4, "words": "income: 75,000"},
-        {"feature": "balance", "label": "balance", "unit": "", "value": 5000.0, "contribution": 541.6, "words": "balance: 5,000"},
+        {
+            "feature": "income",
+            "label": "income",
+            "unit": "",
+            "value": 75000.0,
+            "contribution": 812.4,
+            "words": "income: 75,000",
+            **_NO_AMOUNT,
+        },
+        {
+            "feature": "balance",
+            "label": "balance",
+            "unit": "",
+            "value": 5000.0,
+            "contribution": 541.6,
+            "words": "balance: 5,000",
+            **_NO_AMOUNT,
+        },
     ],
     "missing": [],
     "model_id": 9,
+    "is_synthetic": True,
+}
+DEPOSITOR = {
+    "player_id": "lead-204",
+    "currency": "EUR",
+    "deposits": [
+        {"occurred_at": "2025-11-03T19:20:00Z", "amount": 50},
+        {"occurred_at": "2026-01-11T21:05:00Z", "amount": 80},
+        {"occurred_at": "2026-03-02T18:40:00Z", "amount": 60},
+    ],
+    "as_of": "2026-03-15T08:30:00Z",
+}
+DEPOSITOR_SCORE = {
+    "player_id": "lead-204",
+    "currency": "EUR",
+    "predicted_ltv": 212.4,
+    "ltv_interval": {"min": 0.0, "max": 488.2, "level": 0.8},
+    "median_ltv": 184.9,
+    "confidence_score": None,
+    "probability_active": 0.88,
+    "expected_deposit_days": 6.9,
+    "outside": [],
+    "feature_importance": {"bg_spend": 0.7, "bg_recency": 0.3},
+    "drivers": [
+        {
+            "feature": "bg_spend",
+            "label": "deposited on a deposit day",
+            "unit": "money",
+            "value": 71.2,
+            "contribution": -98.3,
+            "words": "71.20 on a deposit day",
+            **_NO_AMOUNT,
+        },
+        {
+            "feature": "bg_recency",
+            "label": "still a customer",
+            "unit": "share",
+            "value": 0.88,
+            "contribution": 42.1,
+            "words": "still a customer with 88 %",
+            **_NO_AMOUNT,
+        },
+    ],
+    "missing": [],
+    "model_id": 8,
     "is_synthetic": True,
 }
 MODEL = {
@@ -326,6 +389,17 @@ MODEL = {
     "training_seconds": 21.4,
     "promoted_at": "2026-03-09T09:00:00Z",
     "retired_at": None,
+    "drift": {
+        "version": 7,
+        "level": "moderate",
+        "rows": 18240,
+        "reference_rows": 17655,
+        "features": 64,
+        "moved": 1,
+        "most_moved": [
+            {"feature": "deposits_90d", "level": "moderate", "psi": 0.1312, "limit": 0.1, "missing_before": 0.0, "missing_now": 0.0}
+        ],
+    },
     "seed": 20260309,
     "features": ["days_since_last_deposit", "sessions_30d", "deposits_90d"],
     "parameters": {"trees": 200, "leaves": 31},
@@ -354,6 +428,8 @@ HEALTH = {
             "model_number": 3,
             "trained_at": "2026-03-09T03:10:22Z",
             "is_synthetic": True,
+            "drift": "moderate",
+            "drifted_features": ["deposits_90d"],
         }
     ],
 }

@@ -112,8 +112,8 @@ def rows_of(rows: QuerySet[Any], keys: list[int]) -> list[Any]:
 
 
 def remembered(run: ScoringRun, name: str, compute: Callable[[], Any]) -> Any:
-    """An answer about a run, which never changes; computed when nobody has yet. Plain JSON, not None."""
-    digest = hashlib.sha256(f"{run.pk}:{run.published_at}:{name}".encode()).hexdigest()
+    """An answer about a run, which changes with its revision alone; computed when nobody has yet. Plain JSON, not None."""
+    digest = hashlib.sha256(f"{run.pk}:{run.published_at}:{run.revision}:{name}".encode()).hexdigest()
     key = f"predictions:{digest[:40]}"
     known = cache.get(key)
     if known is None:

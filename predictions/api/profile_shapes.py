@@ -6,13 +6,13 @@ from typing import Any
 from django.utils.dateparse import parse_datetime
 from rest_framework import serializers
 
-from loyalty_site.common.api.fields import CleanCharField
+from loyalty_site.common.api.fields import CleanCharField, EventTimeField
 
 from .query import NumberField, StrictSerializer
 from .shapes import BoundsSerializer, ReasonSerializer
 
 _MONEY: dict[str, Any] = {"min_value": 0, "max_value": 1e12}
-_MOST_PRODUCTS, _MOST_TRANSACTIONS, _MOST_FEATURES = 100, 5_000, 200
+_MOST_PRODUCTS, _MOST_TRANSACTIONS, _MOST_DEPOSITS, _MOST_FEATURES = 100, 5_000, 5_000, 200
 
 
 class MomentField(serializers.DateTimeField):
@@ -25,11 +25,15 @@ class MomentField(serializers.DateTimeField):
             except ValueError:
                 moment = None
             if moment is not None and moment.tzinfo is None:
-                return moment.replace(tzinfo=UTC)
+                value = moment.replace(tzinfo=UTC)
         try:
             return super().to_internal_value(value)
         except OverflowError:
             self.fail("invalid", format="YYYY-MM-DDThh:mm:ssZ")
+
+
+class PastMomentField(MomentField, EventTimeField):
+    """A moment that has come: nobody can be scored as of a day of which nothing is known. Bounds as those of events."""
 
 
 class ChurnProfileSerializer(StrictSerializer):
@@ -51,7 +55,10 @@ class ChurnProfileSerializer(StrictSerializer):
 
 
 class _ScoreSerializer(serializers.Serializer):
-    feature_importance = serializers.DictField(child=serializers.FloatField(), help_text="Shares of this score; they sum to 1.")
+    feature_importance = serializers.DictField(
+        child=serializers.FloatField(),
+        help_text="Share of each listed driver among all listed ones (churn: the five strongest); they sum to 1.",
+    )
     drivers = ReasonSerializer(many=True)
     missing = serializers.ListField(child=serializers.CharField(), help_text="Features that were not given and count as unknown.")
     model_id = serializers.IntegerField()
@@ -80,7 +87,7 @@ class ProfileProductSerializer(StrictSerializer):
 
 
 class ProfileTransactionSerializer(StrictSerializer):
-    transaction_date = MomentField()
+    transaction_date = PastMomentField()
     transaction_type = CleanCharField(max_length=60)
     amount = NumberField(**_MONEY)
     channel = CleanCharField(max_length=60)
@@ -98,7 +105,7 @@ class ClvProfileSerializer(StrictSerializer):
     acquisition_channel = CleanCharField(required=False, max_length=60)
     products = serializers.ListField(child=ProfileProductSerializer(), required=False, max_length=_MOST_PRODUCTS)
     transactions = serializers.ListField(child=ProfileTransactionSerializer(), required=False, max_length=_MOST_TRANSACTIONS)
-    as_of = MomentField(required=False, help_text="The instant of scoring; left out: that of the last transaction.")
+    as_of = PastMomentField(required=False, help_text="The instant of scoring; left out: that of the last transaction.")
 
     def validate_customer_id(self, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, (int, str)) or len(str(value)) > 64:
@@ -120,4 +127,42 @@ class ClvScoreSerializer(_ScoreSerializer):
     clv_interval = BoundsSerializer()
     outside = serializers.ListField(
         child=serializers.CharField(), help_text="Features beyond what the model learned from; the coverage was not measured there."
+    )
+
+
+class DepositSerializer(StrictSerializer):
+    occurred_at = PastMomentField()
+    amount = NumberField(min_value=0.01, max_value=1e12)
+
+
+class DepositorSerializer(StrictSerializer):
+    """A player of whom only the deposits are known."""
+
+    player_id = CleanCharField(required=False, max_length=64, help_text="Yours, handed back as it came; nobody is looked up.")
+    currency = serializers.RegexField(r"^[A-Z]{3}\Z", help_text="Of the deposits (ISO 4217); one that the players here deposit in.")
+    deposits = serializers.ListField(child=DepositSerializer(), allow_empty=False, max_length=_MOST_DEPOSITS)
+    as_of = PastMomentField(required=False, help_text="The instant of scoring; left out: now. What counts is also how long nothing came.")
+
+    def plain(self) -> dict[str, Any]:
+        """The description as the model reads it: plain values and instants."""
+        return {**self.validated_data, "deposits": [dict(one) for one in self.validated_data["deposits"]]}
+
+
+class DepositorScoreSerializer(_ScoreSerializer):
+    player_id = serializers.CharField(allow_null=True, help_text="As it came.")
+    currency = serializers.CharField(help_text="Of all amounts.")
+    predicted_ltv = serializers.FloatField(help_text="Expected net revenue of the next 365 days.")
+    ltv_interval = BoundsSerializer()
+    median_ltv = serializers.FloatField()
+    confidence_score = serializers.FloatField(
+        allow_null=True, help_text="Always null: the interval is that of simulated futures, its coverage of such players was not measured."
+    )
+    probability_active = serializers.FloatField(
+        allow_null=True, help_text="Of being a customer still; null without a repeat deposit day, which tells nothing of leaving."
+    )
+    expected_deposit_days = serializers.FloatField(help_text="Within 365 days.")
+    outside = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="Drivers beyond what the model knows: by its fit fewer than one in 10,000 depositors deposit on so many days "
+        "(bg_frequency) or so much on a day (bg_spend). Do not build on the value then.",
     )

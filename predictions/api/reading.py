@@ -11,31 +11,18 @@ from loyalty_site.common.api.problems import Problem
 from players.models import Player
 from players.selectors import barred_players
 from players.thresholds import base_currency
-from predictions import selectors, services
-from predictions.ml import advice
+from predictions import eligibility, selectors, services
+from predictions.bounds import advice_bounds
 from predictions.models import ModelVersion, ScoringRun
-from predictions.thresholds import thresholds
 
 from . import paging, query
+from .bands import Above
 from .envelope import WITHHELD, Page, envelope, metadata
 from .kinds.base import PROBABILITY_PLACES, Context, Prediction, reason_in_json
+from .told import outward, remedy
 
 _REASONS = 10
 _HEAVY = ("parameters", "candidates", "curves", "reference", "gate", "libraries", "features")
-
-
-def limits() -> advice.Thresholds:
-    known = thresholds()
-    return advice.Thresholds(
-        churn=known.churn,
-        risk_medium=known.risk_medium_from,
-        risk_high=known.risk_high_from,
-        value_medium=float(known.value_medium_from),
-        value_high=float(known.value_high_from),
-        value_vip=float(known.value_vip_from),
-        fraud=known.fraud,
-        engagement=known.engagement,
-    )
 
 
 def current_run() -> ScoringRun | None:
@@ -60,11 +47,11 @@ def page_of(prediction: Prediction, values: Mapping[str, Any], at: datetime) -> 
     reason = selectors.withheld_reason(prediction.kind, run)
     if reason is not None or run is None:
         return _withheld(prediction, run, reason or selectors.NEVER_SCORED, values, currency, at)
-    context = Context(run, version_of(prediction.kind, run), limits(), values, currency, at)
+    context = Context(run, version_of(prediction.kind, run), advice_bounds(), values, currency, at)
     everybody = selectors.scores(prediction.kind, run)
     context = _summed(prediction, everybody, context)
     where = prediction.where(context)
-    total = _counted(everybody, where, mark, context)
+    total = _counted(prediction, everybody, where, mark, context)
     sort, size = prediction.sorts[values["sort_by"]], values["page_size"]
     if position is None:
         keys = paging.keys_from(everybody.filter(where), sort, offset, size + 1)
@@ -93,15 +80,24 @@ def page_of(prediction: Prediction, values: Mapping[str, Any], at: datetime) -> 
 
 
 def _summed(prediction: Prediction, rows: QuerySet[Any], context: Context) -> Context:
-    """The context with the sums of the run, which are computed once per run."""
-    name = f"{prediction.kind}:sums:{context.limits}:{prediction.bound(context) if prediction.threshold else ''}"
-    return replace(context, totals=paging.remembered(context.run, name, lambda: prediction.totals(rows, context)))
+    """The context with the sums of the run, which are computed once per run, and what of them moves with the threshold."""
+    totals = paging.remembered(context.run, f"{prediction.kind}:sums:{context.limits}", lambda: prediction.totals(rows, context))
+    if prediction.threshold:
+        above, bound = Above(prediction.kind, context.run, rows), prediction.bound(context)
+        moving = paging.remembered(
+            context.run, f"{prediction.kind}:threshold:{bound!r}", lambda: prediction.at_threshold(above, totals, bound)
+        )
+        totals = {**totals, **moving}
+    return replace(context, totals=totals)
 
 
-def _counted(rows: QuerySet[Any], where: Q, mark: str, context: Context) -> int:
-    """How many rows the filters leave, counted once per run."""
+def _counted(prediction: Prediction, rows: QuerySet[Any], where: Q, mark: str, context: Context) -> int:
+    """How many rows the filters leave: by the totals where they say so, else counted once per run."""
     if not where:
         return int(context.totals["users"])
+    known = prediction.known_count(context)
+    if known is not None:
+        return known
     return int(paging.remembered(context.run, f"count:{mark}:{context.limits}", lambda: rows.filter(where).count()))
 
 
@@ -115,15 +111,15 @@ def _withheld(
 ) -> dict[str, Any]:
     notice = {
         "code": "withheld",
-        "detail": reason,
-        "remedy": "Ask again after the next nightly run; GET /predictions/health says how it stands.",
+        "detail": outward(reason),
+        "remedy": remedy(reason, "Ask again after the next nightly run; GET /predictions/health says how it stands."),
     }
     return envelope(
         prediction,
         at=at,
         status=WITHHELD,
         data={"results": [], "summary": None},
-        metadata=metadata(run, None, at=at, stale_since=selectors.stale_since(run), withheld=reason),
+        metadata=metadata(run, None, at=at, stale_since=selectors.stale_since(run), withheld=outward(reason)),
         page=Page(values["page"], values["page_size"], 0, False, None),
         filters={name: value for name, value in values.items() if name != "cursor"},
         errors=[notice],
@@ -139,15 +135,18 @@ def one_player(prediction: Prediction, external_id: str, values: Mapping[str, An
     run, currency = current_run(), base_currency()
     reason = selectors.withheld_reason(prediction.kind, run)
     if reason is not None or run is None:
-        raise Problem(409, "withheld", "This prediction is withheld", reason or selectors.NEVER_SCORED)
+        raise Problem(409, "withheld", "This prediction is withheld", outward(reason or selectors.NEVER_SCORED))
+    if prediction.kind not in eligibility.WITHOUT_CONSENT and eligibility.unconsented([player.pk], at):
+        raise Problem(404, "not-scored", "The player has no score", eligibility.NOT_CONSENTED)
     everybody = selectors.scores(prediction.kind, run)
     rows = paging.rows_of(everybody, [player.pk])
     if not rows:
-        detail = (
-            f"The run as of {run.as_of:%Y-%m-%d %H:%M} UTC has no such score of the player: it came later, or too little is known of it."
+        detail = eligibility.withheld_of(prediction.kind, player.pk, run.as_of) or (
+            f"The run as of {run.as_of:%Y-%m-%d %H:%M} UTC has no such score of the player: it came later, or too little is known of it. "
+            "The next nightly run tries again."
         )
-        raise Problem(404, "not-scored", "The player has no score", f"{detail} The next nightly run tries again.")
-    context = Context(run, version_of(prediction.kind, run), limits(), values, currency, at)
+        raise Problem(404, "not-scored", "The player has no score", detail)
+    context = Context(run, version_of(prediction.kind, run), advice_bounds(), values, currency, at)
     context = replace(_summed(prediction, everybody, context), barred=frozenset(barred_players([player.pk], at)))
     results = prediction.results(rows, context)
     extras, notices = _explained(prediction, rows[0], results[0], context) if context.details else ({}, [])
@@ -164,22 +163,33 @@ def one_player(prediction: Prediction, external_id: str, values: Mapping[str, An
 
 
 def _explained(prediction: Prediction, row: Any, result: dict[str, Any], context: Context) -> tuple[dict[str, Any], list[dict[str, str]]]:
-    """History, hint and, where none are stored, the reasons (put into `result`); and what could not be had."""
+    """History and hint; into `result` the shares of all features and, where none are stored, the reasons. And what could not be had."""
     history = selectors.history(row.player_id, prediction.kind, context.run)
     extras: dict[str, Any] = {"history": [{"as_of": moment, "value": value} for moment, value in history]}
+    failed: list[str] = []
     try:
+        found = services.explain_player(prediction.kind, row.player_id)
+        result["feature_importance"] = {name: round(share, PROBABILITY_PLACES) for name, share in found.importance.items()}
+        result["feature_importance_of"] = "player"
         if not row.reasons:
-            found = services.explain_player(prediction.kind, row.player_id)
-            result["feature_importance"] = {name: round(share, PROBABILITY_PLACES) for name, share in found.importance.items()}
-            result["feature_importance_of"] = "player"
-            result["reasons"] = [reason_in_json(reason) for reason in found.reasons[:_REASONS]]
-        if context.values.get("hint"):
+            result["reasons"] = [reason_in_json(reason) for reason in prediction.for_label_first(row, found.reasons[:_REASONS])]
+    except services.Unavailable as error:
+        failed.append(error.reason)
+    if context.values.get("hint"):
+        try:
             # what would make somebody play more is not said of players who may be given nothing
             extras["hint"] = None if row.player_id in context.barred else _hint(prediction, row)
-    except services.Unavailable as error:
-        remedy = "The score itself stands; ask again later, or ask the operator to look at the model's page."
-        return extras, [{"code": "explanation-unavailable", "detail": error.reason, "remedy": remedy}]
-    return extras, []
+        except services.Unavailable as error:
+            failed.append(error.reason)
+    return extras, [_unexplained(reason) for reason in dict.fromkeys(failed)]
+
+
+def _unexplained(reason: str) -> dict[str, str]:
+    return {
+        "code": "explanation-unavailable",
+        "detail": outward(reason),
+        "remedy": remedy(reason, "The score itself stands; ask again after the next nightly run."),
+    }
 
 
 def _hint(prediction: Prediction, row: Any) -> dict[str, Any] | None:

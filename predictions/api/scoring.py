@@ -1,5 +1,6 @@
-"""Scoring somebody who is not in the database: churn from described features, lifetime value from a described customer."""
+"""Scoring somebody who is not in the database: churn from described features, lifetime value from a described customer or from deposits."""
 
+from collections.abc import Callable
 from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, extend_schema
@@ -8,28 +9,39 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from loyalty_site.common.api.parsers import UniqueKeysParser
 from loyalty_site.common.api.problems import Problem
-from predictions import services
+from loyalty_site.common.clock import utc_now
+from predictions import deposit_value, services
+from predictions.bounds import advice_bounds
 from predictions.ml import advice
 from predictions.models import Kind
 
-from . import examples, reading
+from . import examples, query
 from .kinds.base import amount, probability, reason_in_json
 from .kinds.churn import INTERVAL_LEVEL
-from .profile_shapes import ChurnProfileSerializer, ChurnScoreSerializer, ClvProfileSerializer, ClvScoreSerializer
+from .profile_shapes import (
+    ChurnProfileSerializer,
+    ChurnScoreSerializer,
+    ClvProfileSerializer,
+    ClvScoreSerializer,
+    DepositorScoreSerializer,
+    DepositorSerializer,
+)
+from .told import outward
 
 _ACCESS = {"write": ("predictions:score", "predictions.score_profile")}
 
 
-def _scored(kind: str, profile: dict[str, Any], prefix: str = "") -> services.ProfileScore:
+def _scored(score: Callable[[], services.ProfileScore], prefix: str = "") -> services.ProfileScore:
     """Raises 400 for a profile that cannot be read, 409 while there is no model."""
     try:
-        return services.score_profile(kind, profile)
+        return score()
     except services.InvalidProfile as error:
         named = {name if name == "currency" else prefix + name: message for name, message in error.errors.items()}
         raise serializers.ValidationError(named) from error
     except services.Unavailable as error:
-        raise Problem(409, "withheld", "This prediction is withheld", error.reason) from error
+        raise Problem(409, "withheld", "This prediction is withheld", outward(error.reason)) from error
 
 
 def _basis(found: services.ProfileScore) -> dict[str, Any]:
@@ -43,9 +55,18 @@ def _basis(found: services.ProfileScore) -> dict[str, Any]:
     }
 
 
-class ChurnScoreView(APIView):
-    access = _ACCESS
+class ScoreView(APIView):
+    """Takes one JSON body and no parameter beside it: a threshold in the address would be ignored."""
 
+    access = _ACCESS
+    parser_classes = (UniqueKeysParser,)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        query.checked(query.Query, request.query_params)
+
+
+class ChurnScoreView(ScoreView):
     @extend_schema(
         summary="Score a described player for churn.",
         request=ChurnProfileSerializer,
@@ -66,11 +87,11 @@ class ChurnScoreView(APIView):
         profile = dict(values["features"])
         if values.get("currency"):
             profile["currency"] = values["currency"]
-        found = _scored(Kind.CHURN, profile, "features.")
+        found = _scored(lambda: services.score_profile(Kind.CHURN, profile), "features.")
         return Response(self._answer(found, values))
 
     def _answer(self, found: services.ProfileScore, values: dict[str, Any]) -> dict[str, Any]:
-        limits = reading.limits()
+        limits = advice_bounds()
         chance = float(found.answer["probability"])
         bound = limits.churn if values.get("threshold") is None else values["threshold"]
         worth, idle = values.get("user_value"), values["features"].get("days_since_last_activity")
@@ -94,9 +115,7 @@ class ChurnScoreView(APIView):
         }
 
 
-class ClvScoreView(APIView):
-    access = _ACCESS
-
+class ClvScoreView(ScoreView):
     @extend_schema(
         summary="Score a described customer for lifetime value.",
         request=ClvProfileSerializer,
@@ -115,7 +134,7 @@ class ClvScoreView(APIView):
         body.is_valid(raise_exception=True)
         profile = body.plain()
         customer = profile.pop("customer_id", None)
-        found = _scored(Kind.PROFILE, profile)
+        found = _scored(lambda: services.score_profile(Kind.PROFILE, profile))
         answer = found.answer
         return Response(
             {
@@ -123,6 +142,41 @@ class ClvScoreView(APIView):
                 "predicted_clv": amount(answer["value"]),
                 "confidence_score": probability(answer["confidence"]),
                 "clv_interval": {"min": amount(answer["low"]), "max": amount(answer["high"]), "level": answer["level"]},
+                "outside": answer["outside"],
+                **_basis(found),
+            }
+        )
+
+
+class LtvScoreView(ScoreView):
+    @extend_schema(
+        summary="Score a player described by deposits for lifetime value.",
+        request=DepositorSerializer,
+        responses=DepositorScoreSerializer,
+        examples=[
+            OpenApiExample("a depositor", value=examples.DEPOSITOR, request_only=True),
+            OpenApiExample("the value", value=examples.DEPOSITOR_SCORE, response_only=True, status_codes=["200"]),
+        ],
+    )
+    def post(self, request: Request) -> Response:
+        """The value of the next 365 days by the operator's own purchase model (BG/NBD, Gamma-Gamma), of somebody whose deposits you give.
+
+        Writes nothing, so it needs no idempotency key. The interval is P10 to P90 of simulated futures. 409 while values are withheld.
+        """
+        body = DepositorSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        found = _scored(lambda: deposit_value.score_deposits(body.plain(), utc_now()))
+        answer = found.answer
+        return Response(
+            {
+                "player_id": body.validated_data.get("player_id"),
+                "currency": answer["currency"],
+                "predicted_ltv": amount(answer["value"]),
+                "ltv_interval": {"min": amount(answer["low"]), "max": amount(answer["high"]), "level": answer["level"]},
+                "median_ltv": amount(answer["median"]),
+                "confidence_score": None,
+                "probability_active": None if answer["alive"] is None else probability(answer["alive"]),
+                "expected_deposit_days": round(answer["purchases"], 2),
                 "outside": answer["outside"],
                 **_basis(found),
             }

@@ -27,17 +27,27 @@ class ReasonSerializer(serializers.Serializer):
     feature = serializers.CharField()
     label = serializers.CharField()  # type: ignore[assignment] # a field of the answer
     unit = serializers.CharField()
-    value = serializers.FloatField(allow_null=True)
-    contribution = serializers.FloatField(help_text="On the model's own scale; all contributions and the base add up to its output.")
+    value = serializers.FloatField(allow_null=True, help_text="Of a monetary feature in currency units (a typical deposit); see amount.")
+    contribution = serializers.FloatField(
+        help_text="On the model's own scale, to the value in the player's currency; all contributions and the base add up to its output."
+    )
     words = serializers.CharField()
+    amount = serializers.FloatField(allow_null=True, help_text="The value of a monetary feature as an amount of currency.")
+    currency = serializers.CharField(allow_null=True, help_text="Of the amount; null where there is none.")
 
 
 class _ResultSerializer(serializers.Serializer):
     user_id = serializers.CharField(help_text=_ID)
     player_id = serializers.CharField(help_text="The same id, under the name that the rest of this API uses.")
-    feature_importance = serializers.DictField(child=serializers.FloatField(), **_optional("Feature to its share; the shares sum to 1."))
+    feature_importance = serializers.DictField(
+        child=serializers.FloatField(), **_optional("Feature to its share; they sum to 1. feature_importance_of says of what.")
+    )
     feature_importance_of = serializers.ChoiceField(
-        ["player", "model"], **_optional("player: of this player's score; model: of the model as a whole, when no reasons are stored.")
+        ["player", "reasons", "model"],
+        **_optional(
+            "player: of this player's score, over all features (one player). reasons: among the few stored reasons of this player's score "
+            "(pages). model: of the model as a whole, when no reasons are stored."
+        ),
     )
     reasons = ReasonSerializer(many=True, **_optional("The strongest, stored nightly for the players at the top."))
 
@@ -50,7 +60,9 @@ class ChurnResultSerializer(_ResultSerializer):
     priority_score = serializers.FloatField(help_text="Probability times 1.5 (VIP) or 1.2 (high value), at most 1, as of the run.")
     risk_level = serializers.ChoiceField(list(advice.RISK_LEVELS))
     retention_recommendation = serializers.CharField()
-    estimated_impact = serializers.FloatField(help_text="Expected loss if nothing is done: probability times user_value.")
+    estimated_impact = serializers.FloatField(
+        help_text="Probability times user_value: ranks players. No forecast of a loss, as the value is net of leaving already."
+    )
     user_value = serializers.FloatField(help_text="Predicted value, or what was deposited while value is withheld.")
     currency = serializers.CharField()
     days_since_last_activity = serializers.IntegerField()
@@ -65,7 +77,11 @@ class MethodsSerializer(serializers.Serializer):
 class ValueResultSerializer(_ResultSerializer):
     predicted_ltv = serializers.FloatField(help_text="Expected net gaming revenue of the next 365 days.")
     prediction_confidence = serializers.FloatField(help_text="Share of held-out players whose value lay within the interval.")
-    churn_adjusted_ltv = serializers.FloatField(allow_null=True, help_text="null while churn is withheld.")
+    churn_adjusted_ltv = serializers.FloatField(
+        allow_null=True,
+        help_text="predicted_ltv times the probability of staying, null while churn is withheld. Ranks players; predicted_ltv is the "
+        "forecast and is net of leaving already.",
+    )
     ltv_confidence_interval = BoundsSerializer()
     cross_sell_opportunity = serializers.CharField()
     ltv_segment = serializers.ChoiceField(list(advice.VALUE_SEGMENTS))
@@ -73,7 +89,9 @@ class ValueResultSerializer(_ResultSerializer):
     ltv_90_days = serializers.FloatField()
     currency = serializers.CharField()
     methods = MethodsSerializer(required=False)
-    probability_active = serializers.FloatField(**_optional("Of being an active customer.", allow_null=True))
+    probability_active = serializers.FloatField(
+        **_optional("Of being a customer still; null without a repeat deposit day, which tells nothing of leaving.", allow_null=True)
+    )
     expected_deposit_days = serializers.FloatField(**_optional("Days with a deposit, next 365.", allow_null=True))
 
 
@@ -192,7 +210,10 @@ class _SummarySerializer(serializers.Serializer):
 
 class ValueAtRiskSerializer(serializers.Serializer):
     user_value = serializers.FloatField()
-    expected_loss = serializers.FloatField()
+    expected_loss = serializers.FloatField(
+        help_text="Sum of probability times user_value: ranks currencies and nights. No forecast of a loss, as the value is net of leaving "
+        "already."
+    )
 
 
 class ChurnSummarySerializer(_SummarySerializer):

@@ -30,6 +30,11 @@ _REMEDIES = {
     "unique": "Use a value that is not taken, or update the existing object.",
     "not_a_list": "Send a JSON array.",
     "empty": "Send at least one item.",
+    "empty_parameter": "Send a value, or leave the parameter out.",
+    "repeated": "Send it once.",
+    "unknown": "Correct the name, or leave it out.",
+    "future": "Send an instant that has passed.",
+    "not_a_number": "Write the number without quotation marks.",
 }
 # SQLSTATEs of a transaction that met another one and lost: lock timeout, deadlock, serialisation. Nothing was written.
 _BUSY = frozenset({"55P03", "40P01", "40001"})

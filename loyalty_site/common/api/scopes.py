@@ -16,7 +16,8 @@ SCOPES = {
     "wallet:write": "Add points and bonuses, spend, confirm pay-outs",
     "wagers:write": "Report wagers for wagering progress",
     "finance:read": "Read the liability of points and bonuses and its roll-forward",
-    "predictions:read": "Read predictions, their explanations and the models behind them",
+    "predictions:read": "Read predictions (not fraud scores), their explanations and the models behind them",
+    "fraud:read": "Read fraud scores, the signals behind them and linked accounts",
     "predictions:score": "Score a described profile",
     "analytics:read": "Read dashboard figures, reward history and ledger history",
 }

@@ -8,7 +8,8 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from rest_framework import serializers
 
-from predictions import services
+from predictions import services, wording
+from predictions.api.bands import Above
 from predictions.api.paging import Sort
 from predictions.ml import advice
 from predictions.models import Kind, ModelVersion, ScoringRun
@@ -62,8 +63,16 @@ class Prediction:
         return Q()
 
     def totals(self, rows: QuerySet[Any], context: Context) -> dict[str, Any]:
-        """Sums over all rows of the run, plain JSON; remembered. Depends on the run, `limits` and `bound` alone."""
+        """Sums over all rows of the run, plain JSON; remembered. Depends on the run and `limits` alone."""
         raise NotImplementedError
+
+    def at_threshold(self, above: Above, totals: Mapping[str, Any], bound: float) -> dict[str, Any]:
+        """What of the totals depends on the threshold in effect: counted anew for each, so it must be quick."""
+        return {}
+
+    def known_count(self, context: Context) -> int | None:
+        """How many rows the filters leave, where the totals say so; None: they must be counted."""
+        return None
 
     def results(self, rows: Sequence[Any], context: Context) -> list[dict[str, Any]]:
         raise NotImplementedError
@@ -77,20 +86,35 @@ class Prediction:
         return {}
 
     def reasons(self, row: Any, context: Context) -> dict[str, Any]:
-        """The stored reasons in words and their shares; the model's own shares where none are stored for the player."""
+        """The stored reasons in words, those for the label of the score first, and their shares; without any the model's own shares."""
         importance = advice.normalized({reason["feature"]: reason["contribution"] for reason in row.reasons})
         own = bool(importance)
         if not own and context.version is not None:
             importance = dict(context.version.importance)
         return {
             "feature_importance": {name: round(share, PROBABILITY_PLACES) for name, share in importance.items()},
-            "feature_importance_of": "player" if own else "model",
-            "reasons": [reason_in_json(reason) for reason in services.in_words(self.kind, row.reasons)] if row.reasons else [],
+            "feature_importance_of": "reasons" if own else "model",
+            "reasons": [reason_in_json(reason) for reason in self._told(row, context)] if row.reasons else [],
         }
+
+    def _told(self, row: Any, context: Context) -> list[services.Reason]:
+        unit = services.money_unit(context.run, row.player.currency)
+        return services.in_words(self.kind, row.reasons, unit, getattr(row, "probability", None))
+
+    def for_label_first(self, row: Any, found: Sequence[services.Reason]) -> list[services.Reason]:
+        """Reasons of the score of `row`: those that speak for its label, then those against it."""
+        ahead, behind = wording.for_and_against(self.kind, found, getattr(row, "probability", None))
+        return [*ahead, *behind]
 
 
 def reason_in_json(reason: services.Reason) -> dict[str, Any]:
-    return {**vars(reason), "contribution": round(reason.contribution, PROBABILITY_PLACES)}
+    known = reason.amount is not None
+    return {
+        **vars(reason),
+        "contribution": round(reason.contribution, PROBABILITY_PLACES),
+        "amount": amount(reason.amount) if known else None,
+        "currency": reason.currency if known else None,
+    }
 
 
 def probability(value: float) -> float:

@@ -1,12 +1,13 @@
 """Churn pages: who is about to leave, what leaves with him, and what to do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db.models import Avg, Count, F, FloatField, Max, Q, QuerySet, Sum
 from django.db.models.functions import Cast, Greatest
 
 from predictions.api import query, shapes
+from predictions.api.bands import Above
 from predictions.api.paging import BY_PLAYER, Sort
 from predictions.ml import advice
 from predictions.models import Kind
@@ -43,7 +44,7 @@ class Churn(Prediction):
         return found
 
     def totals(self, rows: QuerySet[Any], context: Context) -> dict[str, Any]:
-        limits, bound = context.limits, self.bound(context)
+        limits = context.limits
         loss = Greatest(F("probability") * Cast("value", FloatField()), 0.0)
         certain = Q(probability__gte=advice.BUSINESS_FROM)
         where = {
@@ -63,7 +64,6 @@ class Churn(Prediction):
         found = rows.values(currency=F("player__currency")).annotate(
             users=Count("pk"),
             mean=Avg("probability"),
-            churning=Count("pk", filter=Q(probability__gte=bound)),
             worth=Sum("value"),
             loss=Sum(loss),
             **sums,
@@ -71,7 +71,6 @@ class Churn(Prediction):
         totals: dict[str, Any] = {
             "users": 0,
             "expected": 0.0,
-            "churning": 0,
             "risk": dict.fromkeys(advice.RISK_LEVELS, 0),
             "highest_priority": dict.fromkeys(advice.RISK_LEVELS),
             "money": {},
@@ -80,7 +79,6 @@ class Churn(Prediction):
         for row in found:
             totals["users"] += row["users"]
             totals["expected"] += row["mean"] * row["users"]
-            totals["churning"] += row["churning"]
             for level in advice.RISK_LEVELS:
                 totals["risk"][level] += row[level]
                 known = [one for one in (totals["highest_priority"][level], row[f"{level}_priority"]) if one is not None]
@@ -88,6 +86,13 @@ class Churn(Prediction):
             totals["money"][row["currency"]] = {"user_value": amount(row["worth"]), "expected_loss": amount(row["loss"])}
             totals["groups"][row["currency"]] = {name: [row[f"{name}_users"], row[f"{name}_loss"]] for name in _GROUPS}
         return totals
+
+    def at_threshold(self, above: Above, totals: Mapping[str, Any], bound: float) -> dict[str, Any]:
+        return {"churning": above.count(bound, inclusive=True)}
+
+    def known_count(self, context: Context) -> int | None:
+        level = context.values["risk_level"]
+        return None if level == query.ALL else int(context.totals["risk"][level])
 
     def results(self, rows: Sequence[Any], context: Context) -> list[dict[str, Any]]:
         return [self._result(row, context) for row in rows]

@@ -1,11 +1,12 @@
 """Engagement pages: who will be active within the next 7 days, which behaviour carries it, and how fast it fades."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db.models import Avg, Count, Q, QuerySet
 
 from predictions.api import query, shapes
+from predictions.api.bands import Above
 from predictions.api.paging import BY_PLAYER, Sort
 from predictions.ml import advice
 from predictions.models import Kind
@@ -32,13 +33,15 @@ class Engagement(Prediction):
         return {"engaged": Q(probability__gt=bound), "not_engaged": Q(probability__lte=bound), query.ALL: Q()}[context.values["engagement"]]
 
     def totals(self, rows: QuerySet[Any], context: Context) -> dict[str, Any]:
-        found = rows.aggregate(
-            users=Count("pk"),
-            mean=Avg("probability"),
-            decay=Avg("decay"),
-            engaged=Count("pk", filter=Q(probability__gt=self.bound(context))),
-        )
-        return {**found, "not_engaged": found["users"] - found["engaged"]}
+        return rows.aggregate(users=Count("pk"), mean=Avg("probability"), decay=Avg("decay"))
+
+    def at_threshold(self, above: Above, totals: Mapping[str, Any], bound: float) -> dict[str, Any]:
+        engaged = above.count(bound)
+        return {"engaged": engaged, "not_engaged": totals["users"] - engaged}
+
+    def known_count(self, context: Context) -> int | None:
+        chosen = context.values["engagement"]
+        return None if chosen == query.ALL else int(context.totals[chosen])
 
     def results(self, rows: Sequence[Any], context: Context) -> list[dict[str, Any]]:
         return [self._result(row, context) for row in rows]

@@ -1,12 +1,13 @@
 """Fraud pages: detectors and anomaly together, with what speaks for it. No page decides anything: a case is closed by a person."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db.models import Avg, Count, Q, QuerySet
 
 from predictions import hooks
 from predictions.api import query, shapes
+from predictions.api.bands import Above
 from predictions.api.paging import BY_PLAYER, Sort
 from predictions.ml import advice
 from predictions.models import Kind
@@ -32,15 +33,22 @@ class Fraud(Prediction):
         return found & Q(score__gte=values["min_score"]) if "min_score" in values else found
 
     def totals(self, rows: QuerySet[Any], context: Context) -> dict[str, Any]:
-        bound = self.bound(context)
-        found = rows.aggregate(
-            users=Count("pk"),
-            mean=Avg("score"),
-            review=Count("pk", filter=Q(score__gt=bound)),
-            watch=Count("pk", filter=Q(score__gt=bound / 2, score__lte=bound)),
-        )
-        kinds = rows.filter(score__gt=bound).values_list("fraud_type").annotate(users=Count("pk")).order_by("-users")
-        return {**found, "types": {advice.fraud_type_word(kind) or "None": users for kind, users in kinds}}
+        return rows.aggregate(users=Count("pk"), mean=Avg("score"))
+
+    def at_threshold(self, above: Above, totals: Mapping[str, Any], bound: float) -> dict[str, Any]:
+        review = above.count(bound)
+        return {
+            "review": review,
+            "watch": above.count(bound / 2) - review,
+            "types": {advice.fraud_type_word(kind) or "None": users for kind, users in above.types(bound).items()},
+        }
+
+    def known_count(self, context: Context) -> int | None:
+        label = context.values["label"]
+        if label == query.ALL or "min_score" in context.values:
+            return None
+        review = int(context.totals["review"])
+        return review if label == "fraud" else int(context.totals["users"]) - review
 
     def results(self, rows: Sequence[Any], context: Context) -> list[dict[str, Any]]:
         known = hooks.fraud_evidence([row.player_id for row in rows])

@@ -8,6 +8,7 @@ from django.db.models import Avg, Count, Q, QuerySet, Sum
 from loyalty_site.common.api.problems import field_problem
 from predictions.api import query, shapes
 from predictions.api.paging import BY_PLAYER, Sort
+from predictions.api.told import outward
 from predictions.ml import advice
 from predictions.models import Kind
 
@@ -27,7 +28,7 @@ class Ltv(Prediction):
     def where(self, context: Context) -> Q:
         values = context.values
         if values["sort_by"] == "churn_adjusted_ltv" and (reason := context.run.withheld.get(Kind.CHURN)):
-            raise field_problem("sort_by", f"there is no churn-adjusted value in this run: {reason}", "Sort by predicted_ltv.")
+            raise field_problem("sort_by", f"there is no churn-adjusted value in this run: {outward(reason)}", "Sort by predicted_ltv.")
         found = Q() if values["segment"] == query.ALL else in_bounds("value", advice.value_bounds(values["segment"], context.limits))
         if "min_ltv" in values:
             found &= Q(value__gte=values["min_ltv"])
@@ -65,6 +66,12 @@ class Ltv(Prediction):
             }
         return totals
 
+    def known_count(self, context: Context) -> int | None:
+        values = context.values
+        if values["segment"] == query.ALL or {"min_ltv", "currency"} & values.keys():
+            return None
+        return int(context.totals["segments"][values["segment"]])
+
     def results(self, rows: Sequence[Any], context: Context) -> list[dict[str, Any]]:
         return [self._result(row, context) for row in rows]
 
@@ -88,7 +95,7 @@ class Ltv(Prediction):
         return {
             **answer,
             "methods": methods,
-            "probability_active": None if row.alive is None else probability(row.alive),
+            "probability_active": _active(row.alive),
             "expected_deposit_days": None if row.purchases is None else round(row.purchases, 2),
             **self.reasons(row, context),
         }
@@ -103,3 +110,8 @@ class Ltv(Prediction):
             "interval_coverage": probability(totals["confidence"] / users) if users else None,
             "business_recommendations": recommended(advice.value_recommendations, totals["groups"], context.base_currency),
         }
+
+
+def _active(alive: float | None) -> float | None:
+    """Null also for 1, which is no certainty: BG/NBD says it, and only it, of players without a repeat deposit, however long ago."""
+    return None if alive is None or alive == 1 else probability(alive)

@@ -18,8 +18,8 @@ from predictions.models import (
 
 AS_OF = datetime(2026, 3, 15, 2, 30, tzinfo=UTC)
 REASONS = [
-    {"feature": "days_since_last_deposit", "value": 23.0, "contribution": 0.9, "typical": 4.0},
-    {"feature": "sessions_30d", "value": 2.0, "contribution": -0.6, "typical": 9.0},
+    {"feature": "days_since_last_deposit", "value": 23.0, "contribution": 0.9, "quartiles": [1.0, 4.0, 12.0]},
+    {"feature": "sessions_30d", "value": 2.0, "contribution": -0.6, "quartiles": [5.0, 9.0, 20.0]},
 ]
 IMPORTANCE = {"days_since_last_deposit": 0.75, "sessions_30d": 0.25}
 CHARACTERISTICS = [
@@ -68,7 +68,7 @@ def make_run(as_of: datetime = AS_OF, *, current: bool = True, withheld: dict[st
         data_through=as_of - timedelta(minutes=10),
         started_at=as_of,
         published_at=as_of + timedelta(minutes=6),
-        **fields,
+        **{**fields, "summary": {"units": {"EUR": 20.0}, **fields.get("summary", {})}},
     )
 
 

@@ -195,7 +195,7 @@ def test_second_request__sums_and_counts_are_remembered(api: KeyedClient, crowd:
     tables = [query["sql"] for query in queries.captured_queries if "predictions_churnscore" in query["sql"]]
     assert len(tables) == 2  # the keys of the page and its rows
     assert not [sql for sql in tables if "COUNT(" in sql]
-    assert len(queries) <= 8
+    assert len(queries) <= 9
 
 
 def test_new_run__remembered_sums_of_the_old_one_are_not_told(api: KeyedClient, crowd: ScoringRun) -> None:
