@@ -17,8 +17,9 @@ from predictions.models import Kind, ScoringRun
 from predictions.thresholds import Thresholds, thresholds
 
 from . import drawing, steps
+from .filters import AwayFilter
 from .parts import VIEW, Head, head, list_url, may_see, money, named_url, percent
-from .version_page import baseline_curve
+from .version_page import classifier_curves
 
 PERMISSION = "predictions.view_scoringrun"
 # what the players above the threshold are called, what a contact is, and what their value means
@@ -72,7 +73,9 @@ class DistributionPage(StaffPage):
         query, user = self.request.GET, self.request.user
         offered = [str(kind) for kind in VIEW if may_see(user, kind)]
         kind = query.get("kind", "")
-        errors = [] if not kind or kind in offered else ["There is no such distribution, or it is not shown to your role."]
+        if kind in VIEW and kind not in offered:
+            raise PermissionDenied
+        errors = [] if not kind or kind in offered else ["There is no such distribution; this is another one."]
         kind = kind if kind in offered else offered[0]
         page = head(kind, user, url=lambda one: f"{named_url('predictions_distribution')}?kind={one}")
         context: dict[str, Any] = {"head": page, "errors": errors, "kind_label": Kind(kind).label, "list_url": list_url(kind)}
@@ -86,12 +89,14 @@ def distribution(kind: str, run: ScoringRun, page: Head, currency: str) -> dict[
     if kind == Kind.SEGMENTATION:
         return segments(run, page)
     bands, curves = selectors.histogram(kind, run), page.version.curves if page.version else {}
-    currencies = list(dict.fromkeys(band["currency"] for band in bands if "currency" in band))
+    currencies = currencies_of(kind, bands)
     if kind == Kind.LTV:
         currency = currency if currency in currencies else next(iter(currencies), "")
         bands = [band for band in bands if band["currency"] == currency]
         found = steps.amount_steps(bands, currency)
     else:
+        currency = currency if currency in currencies and steps.can_split(bands) else currencies[0] if len(currencies) == 1 else ""
+        bands = steps.of_currency(bands, currency) if len(currencies) > 1 and currency else bands
         found = steps.probability_steps(bands, curves.get("reliability") or []) if bands else []
     chosen = steps.step_at(found, start_threshold(kind, thresholds())) if found else 0
     return {
@@ -103,17 +108,33 @@ def distribution(kind: str, run: ScoringRun, page: Head, currency: str) -> dict[
         "total": sum(int(band["players"]) for band in bands),
         "axis": _axis(kind, bands, currency),
         "page_data": _page_data(kind, found, chosen, currency),
-        "currencies": [{"code": code, "url": _url(kind, code), "is_chosen": code == currency} for code in currencies],
+        "currencies": currency_links(kind, bands, currencies, currency),
+        "is_mixed": len(currencies) > 1 and not currency,
+        "may_choose": steps.can_split(bands) or kind == Kind.LTV,
+        "is_stake": kind != Kind.LTV,
         "currency": currency,
         "is_measured": bool(curves.get("reliability")) and kind != Kind.LTV,
-        "calibration": drawing.calibration(curves.get("reliability") or [], baseline_curve(curves, "reliability")),
-        "lift": drawing.lift(curves.get("lift") or [], baseline_curve(curves, "lift")),
-        "reliability": curves.get("reliability") or [],
-        "lift_rows": curves.get("lift") or [],
+        **classifier_curves(curves),
         "deciles": drawing.deciles(curves.get("deciles") or []),
         "decile_rows": curves.get("deciles") or [],
         "version": page.version,
     }
+
+
+def currencies_of(kind: str, bands: list[dict[str, Any]]) -> list[str]:
+    if kind == Kind.LTV:
+        return list(dict.fromkeys(band["currency"] for band in bands))
+    return sorted({currency for band in bands for currency in band["value"]})
+
+
+def currency_links(kind: str, bands: list[dict[str, Any]], currencies: list[str], chosen: str) -> list[dict[str, Any]]:
+    """The switch: one currency each, and for all but the value, whose slider is an amount, all of them together."""
+    links = [{"code": code, "url": _url(kind, code), "is_chosen": code == chosen} for code in currencies]
+    if kind == Kind.LTV or len(currencies) < 2:
+        return links
+    if not steps.can_split(bands):
+        return []
+    return [{"code": "All", "url": _url(kind, ""), "is_chosen": not chosen}, *links]
 
 
 def start_threshold(kind: str, bounds: Thresholds) -> float:
@@ -152,6 +173,8 @@ def _page_data(kind: str, found: list[dict[str, Any]], chosen: int, currency: st
         "chosen": chosen,
         "list": list_url(kind),
         "parameter": f"{field}_from",
+        # the list of churn opens on players who can be kept; here everybody is counted
+        "also": {AwayFilter.parameter_name: AwayFilter.ALL} if kind == Kind.CHURN else {},
         "currency": currency,
     }
 

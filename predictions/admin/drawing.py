@@ -123,6 +123,35 @@ def spark(points: Sequence[tuple[Any, float]], *, ceiling: float | None = None) 
     return {"path": _path(places), "x": f"{places[-1][0]:.1f}", "y": f"{places[-1][1]:.1f}"}
 
 
+def beyond(low: Any, mean: Any, high: Any) -> str:
+    """On which side of its interval a mean lies, "above" or "below", in the whole units that are shown; empty within.
+
+    Few players make up the mean of a long tail.
+    """
+    return "above" if round(mean) > round(high) else "below" if round(mean) < round(low) else ""
+
+
+def value_range(low: float, mean: float, high: float, median: float | None = None) -> dict[str, Any]:
+    """Places of an interval, its mean and its median on one line from the least of them (or 0) to the greatest, in hundredths.
+
+    Of a long tail the mean may lie beyond the interval: the line is made longer then, and the mark stands where the mean is.
+    """
+    told = [low, mean, high] if median is None else [low, mean, high, median]
+    start, end = min(0.0, *told), max(0.0, *told)
+    scale = 100 / ((end - start) * 1.04 or 1.0)  # a mark at the very end would be cut in half
+    return {
+        "left": f"{(low - start) * scale:.1f}",
+        "width": f"{(high - low) * scale:.1f}",
+        "mean": f"{(mean - start) * scale:.1f}",
+        "median": "" if median is None else f"{(median - start) * scale:.1f}",
+        "low": f"{low:,.0f}",
+        "high": f"{high:,.0f}",
+        "mean_text": f"{mean:,.0f}",
+        "median_text": "" if median is None else f"{median:,.0f}",
+        "beyond": beyond(low, mean, high),
+    }
+
+
 def histogram(counts: Sequence[int]) -> list[dict[str, Any]]:
     """Columns side by side in a box of 1000 x 100; heights by the square root, so that thin bands stay visible beside the crowd."""
     most = max((sqrt(count) for count in counts), default=0.0)

@@ -16,7 +16,7 @@ from loyalty_site.common.admin.actions import StaffPage, acting_user
 from loyalty_site.common.clock import utc_now
 from predictions.ml import advice
 from predictions.models import Kind
-from predictions.services import in_words
+from predictions.services import for_and_against
 from wallet.admin.grant_export import csv_download, csv_lines, xlsx_file
 
 from .filters import may_be_contacted
@@ -63,7 +63,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         ("p90", lambda row: row.p90),
         ("value_90_days", lambda row: row.value_90),
         ("churn_adjusted", lambda row: "" if row.churn_adjusted is None else row.churn_adjusted),
-        ("probability_alive", lambda row: "" if row.alive is None else round(row.alive, 6)),
+        ("probability_alive", lambda row: "" if (alive := advice.still_customer(row.alive)) is None else round(alive, 6)),
         ("cross_sell", cross_sell_of),
     ),
     Kind.FRAUD: (
@@ -147,9 +147,12 @@ def file_rows(kind: str, rows: QuerySet[Any], page: Head, model_admin: Any) -> I
     about = [str(page.version or ""), f"{page.run.as_of:%Y-%m-%d %H:%M:%S}" if page.run else ""]
     streamed = rows.select_related("player").iterator(chunk_size=_CHUNK)
     # whoever may not be given anything was left out above; the fraud scores recommend nothing
-    for row in model_admin.prepared(streamed, page.version, barred=frozenset()):
-        yield [*(read(row) for _, read in columns), reasons_text(kind, row.reasons), *about]
+    for row in model_admin.prepared(streamed, page, barred=frozenset()):
+        yield [*(read(row) for _, read in columns), reasons_text(kind, row), *about]
 
 
-def reasons_text(kind: str, stored: Any) -> str:
-    return "; ".join(f"{'+' if one.contribution > 0 else '-'} {one.words}" for one in in_words(kind, stored)) if stored else ""
+def reasons_text(kind: str, row: Any) -> str:
+    """ "for: one reason; another; against: a third". No sign leads, which a spreadsheet would take for a formula."""
+    ahead, behind = for_and_against(kind, row.reasons or [], row.unit, getattr(row, "probability", None))
+    sides = (("for", ahead), ("against", behind))
+    return "; ".join(f"{side}: {'; '.join(one.words for one in found)}" for side, found in sides if found)

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter
@@ -127,6 +128,33 @@ class ValueFilter(_BandFilter):
             "high": (f"High (from {high:,.0f})", {"value__gte": high}),
             "medium": (f"Medium ({medium:,.0f} to below {high:,.0f})", {"value__gte": medium, "value__lt": high}),
             "low": (f"Low (below {medium:,.0f})", {"value__lt": medium}),
+        }
+
+
+class AwayFilter(_BandFilter):
+    """By days since the last activity. A list opens on players who can still be kept; a search looks among all."""
+
+    title = "last activity"
+    parameter_name = "away"
+    all_option = None
+    KEPT, ALL = "kept", "all"
+
+    def __init__(self, request: HttpRequest, *args: Any) -> None:
+        self.is_search = bool(request.GET.get(SEARCH_VAR))
+        super().__init__(request, *args)
+
+    def value(self) -> str:
+        return super().value() or (self.ALL if self.is_search else self.KEPT)
+
+    def bands(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        most, never = advice.WIN_BACK_AFTER_DAYS, "player__metrics__last_activity_on__isnull"
+        return {
+            self.KEPT: (f"Within {most} days: can still be kept", {"idle_days__lte": most}),
+            "month": ("Within 30 days", {"idle_days__lte": 30}),
+            "quarter": (f"31 to {most} days ago", {"idle_days__gt": 30, "idle_days__lte": most}),
+            "longer": (f"Longer than {most} days ago", {"idle_days__gt": most, never: False}),
+            "never": ("Never active", {never: True}),
+            self.ALL: ("All", {}),
         }
 
 

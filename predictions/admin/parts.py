@@ -12,10 +12,10 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from loyalty_site.common.admin.display import DASH, amount, badge
-from predictions import selectors
+from predictions import drifting, selectors
 from predictions.ml import advice
 from predictions.models import Kind, ModelVersion, ScoringRun
-from predictions.services import Reason, in_words
+from predictions.services import Reason, for_and_against
 from wallet.admin.parts import page_url
 
 Viewer = AbstractBaseUser | AnonymousUser
@@ -34,7 +34,7 @@ VALUE_TONES = {"low_value": "", "medium_value": "info", "high_value": "primary"}
 VALUE_WORDS = {"low_value": "low", "medium_value": "medium", "high_value": "high"}
 # kinds whose leading figure is bad news when it is high: what raises it is drawn in red
 BAD_WHEN_HIGH = frozenset({Kind.CHURN, Kind.FRAUD})
-_REASONS = 2
+_FOR, _AGAINST = 2, 1  # reasons of a row
 
 
 def may_see(user: Viewer, kind: str) -> bool:
@@ -108,17 +108,19 @@ def player_cell(row: Any) -> SafeString:
     )
 
 
-def reason_list(kind: str, stored: Sequence[Mapping[str, Any]], *, most: int = _REASONS) -> SafeString:
-    """The weightiest reasons in words; an arrow says whether they raise or lower the figure."""
-    if not stored:
+def reason_list(kind: str, row: Any) -> SafeString:
+    """The weightiest reasons in words: first those that speak for the label of the score (+), then what speaks against it (-).
+
+    `row`: a score with `unit`, the `MoneyUnit` of its player.
+    """
+    if not row.reasons:
         return format_html('<span class="pred-note" title="Reasons are stored for the top of the list; {}">{}</span>', *_ON_DEMAND)
-    rows = (
-        (tone(kind, one.contribution), "↑" if one.contribution > 0 else "↓", _effect(kind, one.contribution), one.words)
-        for one in in_words(kind, stored[:most])
-    )
+    ahead, behind = for_and_against(kind, row.reasons, row.unit, getattr(row, "probability", None))
+    told = [*(("+", "for", one) for one in ahead[:_FOR]), *(("-", "against", one) for one in behind[:_AGAINST])]
+    rows = ((f"speaks {side} it", tone(kind, one.contribution), sign, side, one.words) for sign, side, one in told)
     return format_html(
         '<ul class="pred-why">{}</ul>',
-        format_html_join("", '<li><span class="{}" aria-hidden="true">{}</span><span class="pred-sr">{}</span> {}</li>', rows),
+        format_html_join("", '<li title="{}"><span class="{}">{} {}:</span> {}</li>', rows),
     )
 
 
@@ -130,34 +132,31 @@ def tone(kind: str, contribution: float) -> str:
     return "lb-bad" if (contribution > 0) == (kind in BAD_WHEN_HIGH) else "lb-good"
 
 
-def _effect(kind: str, contribution: float) -> str:
-    return "raises:" if contribution > 0 else "lowers:"
+def reason_bars(kind: str, reasons: Sequence[Reason], *, most: int = 8, currency: str = "") -> list[dict[str, Any]]:
+    """Reasons as bars left and right of a middle line, the longest filling its half; the rest summed into one.
 
-
-def reason_bars(kind: str, reasons: Sequence[Reason], *, most: int = 8) -> list[dict[str, Any]]:
-    """Reasons as bars left and right of a middle line, the longest filling its half; the rest summed into one."""
+    `currency`: that of the contributions, where they are amounts.
+    """
     shown, rest = list(reasons[:most]), list(reasons[most:])
-    parts = [(one.words, _value(one), one.contribution) for one in shown]
+    parts = [(one.words, one.contribution) for one in shown]
     if rest:
-        parts.append((f"{len(rest)} other features together", "", sum(one.contribution for one in rest)))
-    longest = max((abs(part) for _, _, part in parts), default=0.0)
+        parts.append((f"{len(rest)} other features together", sum(one.contribution for one in rest)))
+    longest = max((abs(part) for _, part in parts), default=0.0)
     return [
         {
             "words": words,
-            "value": value,
-            "contribution": f"{part:+.2f}",
+            "contribution": _signed(part, currency),
             "is_up": part > 0,
+            "is_amount": bool(currency),
             "width": f"{50 * abs(part) / longest if longest else 0:.1f}",
             "tone": tone(kind, part),
         }
-        for words, value, part in parts
+        for words, part in parts
     ]
 
 
-def _value(reason: Reason) -> str:
-    if reason.value is None:
-        return f"{reason.label}: unknown"
-    return f"{reason.label}: {feature_number(reason.value, reason.unit)}"
+def _signed(part: float, currency: str) -> str:
+    return amount(Decimal(f"{part:.4f}"), currency, sign=True) if currency else f"{part:+,.2f}"
 
 
 def feature_number(value: float | None, unit: str) -> str:
@@ -179,6 +178,9 @@ class Head:
     version: ModelVersion | None
     withheld: str | None
     stale_since: datetime | None
+    drift: dict[str, Any] | None
+    drift_words: str
+    drift_remedy: str
     kinds: list[dict[str, Any]]
 
 
@@ -186,12 +188,17 @@ def head(kind: str, viewer: Viewer, *, url: Any = list_url) -> Head:
     """The run, the version that scored it, why nothing is shown, and the way to the other kinds the person may see."""
     run = selectors.current_run()
     number = run.versions.get(str(kind)) if run else None
+    drift = drifting.found(kind, run)
+    version = ModelVersion.objects.filter(pk=number).first() if number else None
     return Head(
         kind=str(kind),
         run=run,
-        version=ModelVersion.objects.filter(pk=number).first() if number else None,
+        version=version,
         withheld=selectors.withheld_reason(kind, run),
         stale_since=selectors.stale_since(run),
+        drift=drift,
+        drift_words=drifting.in_words(drift),
+        drift_remedy=drifting.remedy(version) if version and drifting.moved(drift) else "",
         kinds=[{"label": Kind(one).label, "url": url(one), "is_chosen": str(one) == str(kind)} for one in VIEW if may_see(viewer, one)],
     )
 

@@ -1,6 +1,6 @@
 """Predictions on the player's page: the scores of the current run with their history at once, what takes a model when it is looked at."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -13,11 +13,12 @@ from loyalty_site.common.admin.display import badge
 from loyalty_site.common.clock import utc_now
 from players.models import Player
 from players.selectors import barred_players
-from predictions import selectors, services
+from predictions import eligibility, selectors, services
+from predictions.bounds import advice_bounds
 from predictions.ml import advice
 from predictions.models import Kind, ModelVersion, ScoringRun
 from predictions.services import Unavailable
-from predictions.thresholds import thresholds
+from predictions.wording import scale_words
 from wallet.admin.parts import page_url
 
 from . import drawing
@@ -39,7 +40,6 @@ from .parts import (
     risk_badge,
 )
 from .words import (
-    advice_bounds,
     cluster_recommendation,
     cross_sell_of,
     engagement_of,
@@ -54,6 +54,11 @@ _CASES = 5
 _CASE_FEATURES = 4
 
 
+# what stands in the way of each kind is worked out on the page Models, not for every player's page
+_NOBODY_SCORED = "Nobody has been scored yet; the page Models says what is missing."
+_TOO_LITTLE_KNOWN = "The player has no score of this kind: no activity, or too few deposits in the currency."
+
+
 def panel(player: Player, viewer: Viewer) -> dict[str, Any]:
     """Context of templates/admin/predictions/player_panel.html; {} for a person who may see no kind."""
     kinds = [str(kind) for kind in VIEW if may_see(viewer, kind)]
@@ -61,8 +66,9 @@ def panel(player: Player, viewer: Viewer) -> dict[str, Any]:
         return {}
     run = selectors.current_run()
     versions = {one.pk: one for one in ModelVersion.objects.filter(pk__in=list(run.versions.values()))} if run else {}
-    bounds = advice_bounds(thresholds())
+    bounds = advice_bounds()
     is_barred = bool(barred_players([player.pk], utc_now()))
+    is_silent = bool(eligibility.unconsented([player.pk], utc_now()))
     cards = []
     for kind in kinds:
         card: dict[str, Any] = {
@@ -70,16 +76,18 @@ def panel(player: Player, viewer: Viewer) -> dict[str, Any]:
             "label": Kind(kind).label,
             "reasons_url": named_url("predictions_player_piece", player.pk, kind),
         }
-        withheld = selectors.withheld_reason(kind, run)
+        withheld = selectors.withheld_reason(kind, run) if run else _NOBODY_SCORED
+        if is_silent and kind not in eligibility.WITHOUT_CONSENT:
+            withheld = withheld or eligibility.NOT_CONSENTED
         row = None if withheld or run is None else selectors.scores(kind, run).filter(player_id=player.pk).first()
         if row is None or run is None:
             cards.append(
-                {**card, "withheld": withheld or "The player has no score of this kind: no activity, or too few deposits in the currency."}
+                {**card, "withheld": withheld or (run and eligibility.withheld_of(kind, player.pk, run.as_of)) or _TOO_LITTLE_KNOWN}
             )
             continue
         row.bounds, row.player, row.is_barred = bounds, player, is_barred
         row.cluster_names = cluster_names(versions.get(run.versions.get(kind, 0)))
-        cards.append({**card, **CARDS[kind](row), **_history(player.pk, kind, run, row), "reasons": _stored(kind, row.reasons)})
+        cards.append({**card, **CARDS[kind](row), **_history(player.pk, kind, run), "reasons": _stored(kind, row, run)})
     return {
         "run": run,
         "stale_since": selectors.stale_since(run),
@@ -96,8 +104,17 @@ def _shows(cards: list[dict[str, Any]], kind: str) -> bool:
     return any(card["kind"] == str(kind) and "withheld" not in card for card in cards)
 
 
-def _stored(kind: str, reasons: Any) -> list[dict[str, Any]]:
-    return reason_bars(kind, services.in_words(kind, reasons)) if reasons else []
+def _stored(kind: str, row: Any, run: ScoringRun) -> list[dict[str, Any]]:
+    if not row.reasons:
+        return []
+    unit = services.money_unit(run, row.player.currency)
+    told = services.in_words(kind, row.reasons, unit, getattr(row, "probability", None))
+    return reason_bars(kind, told, currency=_currency_of(kind, unit))
+
+
+def _currency_of(kind: str, unit: services.MoneyUnit) -> str:
+    """Of the contributions: those to the value are amounts."""
+    return unit.currency if kind == Kind.LTV and unit.amount is not None else ""
 
 
 def _churn(row: Any) -> dict[str, Any]:
@@ -117,30 +134,22 @@ def _churn(row: Any) -> dict[str, Any]:
 
 
 def _value(row: Any) -> dict[str, Any]:
-    low, high = float(row.p10), float(row.p90)
-    floor, span = min(low, 0.0), (high - min(low, 0.0)) * 1.08 or 1.0
     band = value_band_of(row)
     facts = [
-        ("80 % interval", f"{row.p10:,.0f} to {row.p90:,.0f} {row.currency}"),
+        ("Expected (mean)", money(row.value, row.currency)),
+        ("Median (P50)", money(row.p50, row.currency)),
+        ("80 % interval (P10 to P90)", f"{row.p10:,.0f} to {row.p90:,.0f} {row.currency}"),
         ("In 90 days", money(row.value_90, row.currency)),
         ("Churn-adjusted", money(row.churn_adjusted, row.currency)),
         ("By deposits (BG/NBD)", money(row.probabilistic, row.currency)),
         ("By boosting", money(row.boosted, row.currency)),
     ]
-    if row.alive is not None:
-        facts.append(("Still a customer", percent(row.alive)))
+    if (alive := advice.still_customer(row.alive)) is not None:
+        facts.append(("Still a customer", percent(alive)))
     return {
         "figure": money(row.value, row.currency),
         "badge": badge(VALUE_WORDS[band], VALUE_TONES[band]),
-        "range": {
-            "left": f"{100 * (low - floor) / span:.1f}",
-            "width": f"{100 * (high - low) / span:.1f}",
-            "value": f"{100 * min(max((float(row.value) - floor) / span, 0.0), 1.0):.1f}",
-            "middle": f"{100 * (float(row.p50) - floor) / span:.1f}",
-            "low": f"{row.p10:,.0f}",
-            "high": f"{row.p90:,.0f}",
-            "median": f"{row.p50:,.0f}",
-        },
+        "range": drawing.value_range(float(row.p10), float(row.value), float(row.p90), float(row.p50)),
         "facts": [*facts, ("Cross-sell", cross_sell_of(row))],
     }
 
@@ -204,20 +213,21 @@ def _span(low: float, high: float) -> dict[str, str]:
     return {"low": f"{100 * low:.1f}", "span": f"{100 * (high - low):.1f}"} if (low, high) != (0, 1) else {}
 
 
-def _history(player_id: int, kind: str, run: ScoringRun, row: Any) -> dict[str, Any]:
-    points = selectors.history(player_id, kind, run)
+def _history(player_id: int, kind: str, run: ScoringRun) -> dict[str, Any]:
     if kind == Kind.SEGMENTATION:
-        return {"moves": _moves(points, row.cluster_names)}
+        return {"moves": _moves(selectors.cluster_history(player_id, run))}
+    points = selectors.history(player_id, kind, run)
     spark = drawing.spark(points, ceiling=None if kind == Kind.LTV else 1.0)
     return {"spark": spark, "since": points[0][0] if spark else None, "points": len(points)}
 
 
-def _moves(points: list[tuple[datetime, float]], names: Mapping[int, Mapping[str, Any]]) -> list[str]:
-    """Changes of cluster, newest first."""
+def _moves(points: list[tuple[datetime, int, int | None]]) -> list[str]:
+    """Changes of cluster, newest first, each in the words of the version that said it: the next training numbers its clusters anew."""
+    stored = ModelVersion.objects.in_bulk({version for _, _, version in points if version is not None})
+    names = {number: cluster_names(version) for number, version in stored.items()}
+    words = [(as_of, cluster_name(names.get(version or 0, {}), cluster)) for as_of, cluster, version in points]
     changes = [
-        f"{after[0]:%Y-%m-%d}: {cluster_name(names, int(before[1]))} to {cluster_name(names, int(after[1]))}"
-        for before, after in zip(points, points[1:], strict=False)
-        if before[1] != after[1]
+        f"{after[0]:%Y-%m-%d}: {before[1]} to {after[1]}" for before, after in zip(words, words[1:], strict=False) if before[1] != after[1]
     ]
     return changes[::-1][:5]
 
@@ -249,11 +259,15 @@ def reasons(kind: str, player_id: int) -> dict[str, Any]:
     explained = services.explain_player(kind, player_id)
     told = [one for one in explained.reasons if one.contribution]
     return {
-        "reasons": reason_bars(kind, told),
-        "scale": explained.scale,
-        "base": f"{explained.base:+.2f}",
-        "raw": f"{explained.raw:+.2f}",
+        "reasons": reason_bars(kind, told, currency=explained.currency),
+        "scale": "" if explained.currency else scale_words(explained.scale),
+        "base": _figure(explained.base, explained.currency),
+        "raw": _figure(explained.raw, explained.currency),
     }
+
+
+def _figure(raw: float, currency: str) -> str:
+    return money(raw, currency) if currency else f"{raw:+,.2f}"
 
 
 def similar_cases(player_id: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
@@ -13,15 +13,17 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from loyalty_site.common.admin.actions import ReasonForm, acting_user, back_to, reason_dialog, run_call
-from loyalty_site.common.admin.base import ViewOnlyAdmin
-from loyalty_site.common.admin.display import badge
+from loyalty_site.common.admin.display import badge, duration
 from loyalty_site.common.clock import utc_now
-from predictions import promotion, registry
+from loyalty_site.common.models import JobRun
+from predictions import promotion, promotion_jobs, registry
+from predictions.metric_words import in_order, metric
 from predictions.models import ModelVersion, PromotionRequest
 from wallet.admin.parts import link, page_url
 
+from .kind_access import KindAdmin
+from .metric_words import number, verdict_rows
 from .parts import DECIDE
-from .version_page import METRICS, number
 
 _TONES = {"PENDING": "warn", "APPROVED": "good", "REFUSED": "bad"}
 
@@ -38,7 +40,8 @@ class DecisionForm(ReasonForm):
 
 
 @admin.register(PromotionRequest)
-class PromotionRequestAdmin(ViewOnlyAdmin):
+class PromotionRequestAdmin(KindAdmin):
+    kind_path = "version__kind"
     list_display = ("shown_number", "shown_status", "shown_version", "shown_reason", "requested_by", "shown_asked", "shown_decided")
     list_display_links = ("shown_number",)
     list_filter = (("status", ChoicesDropdownFilter), ("version__kind", ChoicesDropdownFilter))
@@ -85,8 +88,11 @@ class PromotionRequestAdmin(ViewOnlyAdmin):
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
         """Decision buttons only while there is something to decide, and never for the person who asked."""
         asked = PromotionRequest.objects.filter(pk=object_id).first()
-        theirs = asked is not None and asked.status == PromotionRequest.Status.PENDING and asked.requested_by_id != request.user.pk
-        return super().get_actions_detail(request, object_id) if theirs else []
+        if asked is None or asked.status != PromotionRequest.Status.PENDING or asked.requested_by_id == request.user.pk:
+            return []
+        is_measured = promotion_jobs.is_open(promotion_jobs.latest_run(asked))
+        offered = super().get_actions_detail(request, object_id)
+        return [one for one in offered if not (is_measured and one.path.rstrip("/").endswith("approve"))]
 
     @action(
         description="Approve",
@@ -95,13 +101,24 @@ class PromotionRequestAdmin(ViewOnlyAdmin):
         variant=ActionVariant.PRIMARY,
         dialog=reason_dialog(
             "Put this version into use",
-            "It is measured once more beside the version in use; this can take a minute. The next scoring run uses it.",
-            submit="Put into use",
+            "It is measured once more beside the version in use, in the background; this can take minutes, and the page follows it. "
+            "Unless it is worse it is then in use, by your decision, and the next scoring run scores with it.",
+            submit="Measure and put into use",
             form_class=DecisionForm,
         ),
     )
     def approve(self, request: HttpRequest, form: DecisionForm, object_id: str) -> HttpResponse:
-        return self._decide(request, form, object_id, True, "The version is in use. The next scoring run scores with it.")
+        asked, note = PromotionRequest.objects.get(pk=object_id), form.cleaned_data["reason"]
+        ok, run = run_call(
+            request,
+            lambda: promotion_jobs.approve(asked, acting_user(request), note, utc_now()),
+            success="Both versions are being measured. This page follows it.",
+        )
+        if ok and not promotion_jobs.enqueue(run):
+            messages.warning(
+                request, "The message broker does not answer. The decision is recorded; measuring starts when workers are back."
+            )
+        return back_to(request, reverse("admin:predictions_promotionrequest_change", args=[object_id]))
 
     @action(
         description="Refuse",
@@ -110,11 +127,12 @@ class PromotionRequestAdmin(ViewOnlyAdmin):
         dialog=reason_dialog("Leave the version unused", "What is in use stays in use.", submit="Refuse", form_class=DecisionForm),
     )
     def refuse(self, request: HttpRequest, form: DecisionForm, object_id: str) -> HttpResponse:
-        return self._decide(request, form, object_id, False, "The request is refused; nothing changed.")
-
-    def _decide(self, request: HttpRequest, form: DecisionForm, object_id: str, approve: bool, success: str) -> HttpResponse:
         asked, note = PromotionRequest.objects.get(pk=object_id), form.cleaned_data["reason"]
-        run_call(request, lambda: promotion.decide(asked, acting_user(request), approve, note, utc_now()), success=success)
+        run_call(
+            request,
+            lambda: promotion.decide(asked, acting_user(request), False, note, utc_now()),
+            success="The request is refused; nothing changed.",
+        )
         return back_to(request, reverse("admin:predictions_promotionrequest_change", args=[object_id]))
 
 
@@ -134,22 +152,55 @@ def promotion_page(asked: PromotionRequest, request: HttpRequest) -> dict[str, A
         "is_own": is_pending and asked.requested_by_id == request.user.pk,
         "may_decide": is_pending and request.user.has_perm(DECIDE),
         "title": f"Promotion of {asked.version}",
+        **approval_panel(asked),
     }
+
+
+def approval_panel(asked: PromotionRequest) -> dict[str, Any]:
+    """The latest approval of a request: how far its measuring is, and what came of it."""
+    run = promotion_jobs.latest_run(asked)
+    if run is None:
+        return {"approval": None}
+    chunk = run.chunks.first()
+    result = chunk.result if chunk is not None else {}
+    verdicts = sorted(result.get("verdicts", []), key=lambda one: bool(one["passed"]))  # what failed comes first
+    is_live = promotion_jobs.is_open(run)
+    since = run.started_at or run.created_at
+    return {
+        "approval": run,
+        "approval_is_live": is_live,
+        "approval_url": page_url("common_jobrun", run.pk),
+        "approval_badge": badge(*_state(run, result)),
+        "approval_took": duration((run.finished_at or utc_now()) - since),
+        "approval_refused": result.get("refused", ""),
+        "approval_failed": any(not one["passed"] for one in verdicts),
+        "approval_verdicts": verdict_rows(verdicts),
+    }
+
+
+def _state(run: JobRun, result: dict[str, Any]) -> tuple[str, str]:
+    """Words and tone of an approval."""
+    if run.status == JobRun.Status.SUCCEEDED:
+        return ("not put into use", "bad") if result.get("refused") else ("put into use", "good")
+    return {
+        JobRun.Status.QUEUED: ("waits for a worker", ""),
+        JobRun.Status.RUNNING: ("being measured", "info"),
+        JobRun.Status.CANCELLED: ("cancelled", "warn"),
+    }.get(JobRun.Status(run.status), ("measuring failed", "bad"))
 
 
 def compared(version: ModelVersion, other: ModelVersion | None) -> list[dict[str, Any]]:
     rows = []
-    for name in sorted(version.metrics, key=lambda one: (list(METRICS).index(one) if one in METRICS else len(METRICS), one)):
-        label, is_share, direction = METRICS.get(name, (name.replace("_", " ").capitalize(), False, 0))
-        mine, theirs = version.metrics[name], other.metrics.get(name) if other else None
-        known = direction and isinstance(mine, (int, float)) and isinstance(theirs, (int, float)) and mine != theirs
+    for name in in_order(version.metrics):
+        one, mine, theirs = metric(name), version.metrics[name], other.metrics.get(name) if other else None
+        better = one.better(mine, theirs)
         rows.append(
             {
-                "label": label,
-                "mine": number(mine, is_share),
-                "theirs": number(theirs, is_share),
-                "naive": number(version.baseline.get(name), is_share),
-                "tone": "" if not known else "lb-good" if (mine > theirs) == (direction > 0) else "lb-bad",
+                "label": one.label,
+                "mine": number(mine, one.is_share),
+                "theirs": number(theirs, one.is_share),
+                "naive": number(version.baseline.get(name), one.is_share),
+                "tone": "" if better is None else "lb-good" if better else "lb-bad",
             }
         )
     return rows

@@ -1,8 +1,11 @@
 """The list of a kind's scores: rows of the current run only, in the order of an index, paged without reading what lies before."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, ClassVar
 
+from django.contrib import messages
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.core.paginator import Page
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -15,13 +18,18 @@ from loyalty_site.common.admin.base import BackOfficeChangeList, EstimatingPagin
 from loyalty_site.common.clock import utc_now
 from players.selectors import barred_players
 from predictions import selectors
+from predictions.bounds import advice_bounds
+from predictions.ml import advice
 from predictions.models.scores import Score
-from predictions.thresholds import thresholds
+from predictions.services import money_unit
 from wallet.admin.parts import PlayerSearchMixin, page_url
 
+from . import asked
 from .export import ScoreExport
-from .parts import EXPORT, cluster_names, head, named_url, player_cell, reason_list
-from .words import advice_bounds
+from .filters import AwayFilter, may_be_contacted
+from .parts import EXPORT, VIEW, Head, cluster_names, head, list_url, named_url, player_cell, reason_list
+
+_COUNTED_EXACTLY = 10_000  # rows; beyond, the paginator estimates
 
 
 class KeyedPaginator(EstimatingPaginator):
@@ -38,6 +46,13 @@ class KeyedPaginator(EstimatingPaginator):
 class ScoreChangeList(BackOfficeChangeList):
     """Breaks ties by player in the direction of the index, so that the order is total and no row is sorted."""
 
+    problems: Sequence[str] = ()
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet:
+        rows = super().get_queryset(request, exclude_parameters)
+        self.problems = asked.problems(request, self)
+        return rows.none() if self.problems else rows
+
     def get_ordering(self, request: HttpRequest, queryset: QuerySet) -> list[str]:
         leading = str(super().get_ordering(request, queryset)[0])
         is_falling, field = leading.startswith("-"), leading.removeprefix("-")
@@ -45,6 +60,40 @@ class ScoreChangeList(BackOfficeChangeList):
             return [f"{'-' if is_falling else ''}player_id"]
         with_index = is_falling != (field in self.model_admin.rising)
         return [leading, "player_id" if with_index else "-player_id"]
+
+
+class CheckedExport(ScoreExport):
+    """Refuses an address that asks for what cannot be, with the list's own words: no file of everybody under a filter that fails."""
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.user.has_perm(VIEW[str(self.model_admin.kind)]):
+            try:
+                found = self.model_admin.get_changelist_instance(request).problems
+            except IncorrectLookupParameters:
+                found = []  # refused by the export itself
+            if found:
+                messages.error(request, "Nothing was exported. Mend the filters first.")
+                return HttpResponseRedirect(f"{list_url(self.model_admin.kind)}?{request.GET.urlencode()}")
+        return super().get(request, *args, **kwargs)
+
+
+def about_list(kind: str, changelist: Any, may_export: bool) -> dict[str, Any]:
+    """What the head of a list says of its rows: whom it leaves out, and how many of them a file would hold.
+
+    `narrowed`: the way to all players of a list that opens on some, or back; None for the other lists. `contact`: (players who may be
+    contacted, players of the list) as words; estimates above 10,000, as the list's own count is.
+    """
+    away = next((spec for spec in changelist.filter_specs if isinstance(spec, AwayFilter)), None)
+    found: dict[str, Any] = {"narrowed": None, "contact": None, "is_of_all": kind == "fraud"}
+    if away is not None and away.value() in (AwayFilter.KEPT, AwayFilter.ALL):
+        is_kept = away.value() == AwayFilter.KEPT
+        other = AwayFilter.ALL if is_kept else AwayFilter.KEPT
+        url = changelist.get_query_string({AwayFilter.parameter_name: other}, ["p"])
+        found["narrowed"] = {"is_kept": is_kept, "days": advice.WIN_BACK_AFTER_DAYS, "url": url}
+    if may_export and kind != "fraud" and not changelist.problems:
+        may = EstimatingPaginator(changelist.queryset.filter(may_be_contacted(utc_now())), 1).count
+        found["contact"] = tuple(f"{'about ' if count > _COUNTED_EXACTLY else ''}{count:,}" for count in (may, changelist.result_count))
+    return found
 
 
 class ScoreAdmin(PlayerSearchMixin, ViewOnlyAdmin):
@@ -69,15 +118,16 @@ class ScoreAdmin(PlayerSearchMixin, ViewOnlyAdmin):
         return selectors.scores(self.kind, selectors.current_run()).order_by(*self.ordering or ())
 
     def get_urls(self) -> list[Any]:
-        export = self.admin_site.admin_view(ScoreExport.as_view(model_admin=self))
+        export = self.admin_site.admin_view(CheckedExport.as_view(model_admin=self))
         return [path("export/<str:file_format>/", export, name=f"predictions_{self.opts.model_name}_export"), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         page = head(self.kind, request.user)
-        query = request.GET.urlencode()
+        query = self._export_query(request)
+        may_export = request.user.has_perm(EXPORT)
         context = {
             "head": page,
-            "may_export": request.user.has_perm(EXPORT),
+            "may_export": may_export,
             "exports": [
                 {"label": label, "url": f"{named_url(f'predictions_{self.opts.model_name}_export', name)}{'?' if query else ''}{query}"}
                 for name, label in (("csv", "CSV"), ("xlsx", "Excel"))
@@ -87,15 +137,25 @@ class ScoreAdmin(PlayerSearchMixin, ViewOnlyAdmin):
         response = super().changelist_view(request, {**context, **(extra_context or {})})
         shown = getattr(response, "context_data", None)
         if shown and "cl" in shown:
+            shown |= about_list(self.kind, shown["cl"], may_export)
             rows = list(shown["cl"].result_list)
             barred = barred_players([row.player_id for row in rows], utc_now()) if rows else set()
-            shown["cl"].result_list = list(self.prepared(rows, page.version, barred=barred))
+            shown["cl"].result_list = list(self.prepared(rows, page, barred=barred))
         return response
 
-    def prepared(self, rows: Any, version: Any, *, barred: Collection[int]) -> Iterator[Score]:
-        """The rows with what all of them need, read once: bounds, names of clusters, and which players may be given nothing."""
-        bounds, names = advice_bounds(thresholds()), cluster_names(version) if self.kind == "segmentation" else {}
+    def _export_query(self, request: HttpRequest) -> str:
+        """The address of the list, with what it shows unasked written out: a file and its audit entry say what was left out."""
+        query = request.GET.copy()
+        if AwayFilter in (self.list_filter or ()) and not query.get(AwayFilter.parameter_name) and not query.get(SEARCH_VAR):
+            query[AwayFilter.parameter_name] = AwayFilter.KEPT
+        return query.urlencode()
+
+    def prepared(self, rows: Any, page: Head, *, barred: Collection[int]) -> Iterator[Score]:
+        """The rows with what all of them need, read once: bounds, names of clusters, units of money, and who may be given nothing."""
+        bounds, names = advice_bounds(), cluster_names(page.version) if self.kind == "segmentation" else {}
         for row in rows:
+            assert page.run is not None  # without a run there is no row
+            row.unit = money_unit(page.run, row.player.currency)
             row.bounds, row.cluster_names, row.is_barred = bounds, names, row.player_id in barred
             yield row
 
@@ -116,4 +176,4 @@ class ScoreAdmin(PlayerSearchMixin, ViewOnlyAdmin):
 
     @display(description="Why")
     def shown_reasons(self, row: Any) -> SafeString:
-        return reason_list(self.kind, row.reasons)
+        return reason_list(self.kind, row)

@@ -3,8 +3,8 @@
 from typing import Any
 
 from django.contrib import admin
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from unfold.contrib.filters.admin import RangeNumericFilter
 from unfold.decorators import display
 
@@ -13,7 +13,9 @@ from predictions.ml import advice
 from predictions.models import ChurnScore, EngagementScore, FraudScore, Kind, SegmentScore, ValueScore
 from wallet.admin.parts import page_url
 
+from . import drawing
 from .filters import (
+    AwayFilter,
     ClusterFilter,
     ContactFilter,
     CountryFilter,
@@ -52,6 +54,12 @@ from .words import (
     value_band_of,
 )
 
+NO_REPEAT = "Told by how long ago the last of several deposits was; somebody without a repeat deposit gives nothing to tell it by"
+
+
+def lines(*texts: str) -> SafeString:
+    return format_html_join(mark_safe("<br>"), "{}", ((text,) for text in texts))
+
 
 def span(row: Any) -> SafeString:
     return format_html('<span title="Calibrated 90 % interval">{}</span>', interval(row.lower, row.upper))
@@ -65,7 +73,7 @@ class ChurnScoreAdmin(ScoreAdmin):
         *("shown_reasons", "shown_advice"),
     )
     list_filter = (
-        *(RiskFilter, ValueFilter, ContactFilter, SegmentFilter, CountryFilter, CurrencyFilter),
+        *(AwayFilter, RiskFilter, ValueFilter, ContactFilter, SegmentFilter, CountryFilter, CurrencyFilter),
         ("probability", RangeNumericFilter),
     )
     ordering = ("-priority", "player_id")
@@ -113,11 +121,13 @@ class ValueScoreAdmin(ScoreAdmin):
 
     @display(description="Value, 365 days", ordering="value")
     def shown_value(self, row: ValueScore) -> SafeString:
-        return right(money(row.value, row.currency), f"{money(row.value_90, row.currency)} in 90 days")
+        return right(money(row.value, row.currency), lines(f"median {row.p50:,.0f}", f"{money(row.value_90, row.currency)} in 90 days"))
 
     @display(description="80 % interval")
     def shown_interval(self, row: ValueScore) -> SafeString:
-        return right(f"{row.p10:,.0f} to {row.p90:,.0f}", f"held {percent(row.confidence)} of the time")
+        side = drawing.beyond(row.p10, row.value, row.p90)
+        notes = [f"held {percent(row.confidence)} of the time", *([f"expected value {side} it"] if side else [])]
+        return right(f"{row.p10:,.0f} to {row.p90:,.0f}", lines(*notes))
 
     @display(description="Churn-adjusted", ordering="churn_adjusted")
     def shown_adjusted(self, row: ValueScore) -> SafeString:
@@ -127,8 +137,11 @@ class ValueScoreAdmin(ScoreAdmin):
     def shown_alive(self, row: ValueScore) -> SafeString:
         if row.alive is None:
             return right(DASH, "never deposited")
+        alive = advice.still_customer(row.alive)
+        if alive is None:
+            return right(format_html('<span title="{}">{}</span>', NO_REPEAT, DASH), "no repeat deposit")
         days = f"{row.purchases:,.0f} deposit days expected" if row.purchases is not None else ""
-        return right(percent(row.alive), days)
+        return right(percent(alive), days)
 
     @display(description="Cross-sell")
     def shown_advice(self, row: Any) -> SafeString:

@@ -27,18 +27,34 @@ def observed_share(probability: float, reliability: Sequence[Row]) -> float | No
     return points[-1][1]
 
 
+def of_currency(bands: Sequence[Row], currency: str) -> list[dict[str, Any]]:
+    """The bands with the players of one currency alone. Raises KeyError for bands of a run that did not count them by currency."""
+    found = []
+    for band in bands:
+        own = (band["currencies"] if band["players"] else {}).get(currency, {"players": 0, "sum": 0.0})
+        money = {name: {currency: band[name][currency]} if currency in band.get(name, {}) else {} for name in ("value", "stake")}
+        found.append({**band, **own, **money})
+    return found
+
+
+def can_split(bands: Sequence[Row]) -> bool:
+    """Whether the run counted its players by currency."""
+    return all("currencies" in band for band in bands if band["players"])
+
+
 def probability_steps(bands: Sequence[Row], reliability: Sequence[Row]) -> list[dict[str, Any]]:
     """One step per band, plus the end: what lies at or above `threshold`.
 
     players; share of all; expected: true cases among them; precision: expected / players; recall: expected / expected of all;
-    value: {currency: amount} of these players; loss: {currency: amount} times the share of true cases of its band. expected, precision,
-    recall and loss are None without a measured reliability.
+    value: {currency: amount} at stake with these players, a negative one as 0; loss: {currency: amount} times the share of true cases of
+    its band. expected, precision, recall and loss are None without a measured reliability.
     """
     shares = [observed_share(_middle(band), reliability) for band in bands]
     cases = [None if share is None else share * band["players"] for band, share in zip(bands, shares, strict=True)]
     all_players = sum(int(band["players"]) for band in bands)
     all_cases = None if None in cases else sum(case for case in cases if case is not None)
     steps = []
+    bands = [{**band, "value": _at_stake(band)} for band in bands]
     for first in range(len(bands) + 1):
         players = sum(int(band["players"]) for band in bands[first:])
         expected = None if all_cases is None else sum(case for case in cases[first:] if case is not None)
@@ -88,6 +104,13 @@ def _middle(band: Row) -> float:
     if band.get("sum") is not None and band["players"]:
         return float(band["sum"]) / int(band["players"])
     return (float(band["from"]) + float(band["to"])) / 2
+
+
+def _at_stake(band: Row) -> Mapping[str, str]:
+    """Runs of earlier releases know only the sum of a band: below zero it counts as nothing."""
+    if "stake" in band:
+        return dict(band["stake"])
+    return {currency: str(max(Decimal(text), Decimal(0))) for currency, text in band["value"].items()}
 
 
 def _money(bands: Sequence[Row], weights: Sequence[float]) -> dict[str, float]:

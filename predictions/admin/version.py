@@ -5,32 +5,31 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.models import User
-from django.db import transaction
+from django.db.models import QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.urls import path, reverse
 from django.utils.safestring import SafeString
-from kombu.exceptions import OperationalError as BrokerError
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from loyalty_site.common import audit, jobs
 from loyalty_site.common.admin.actions import ReasonForm, acting_user, back_to, reason_dialog, run_call
-from loyalty_site.common.admin.base import ViewOnlyAdmin
 from loyalty_site.common.admin.display import DASH, badge, progress_bar
 from loyalty_site.common.clock import utc_now
 from loyalty_site.common.models import JobRun
-from predictions import promotion
-from predictions.models import Kind, ModelVersion
-from predictions.training_jobs import NAME as TRAINING
-from predictions.training_jobs import execute_training
+from predictions import drifting, promotion, training, training_jobs
+from predictions.models import Kind, ModelVersion, ScoringRun
 from wallet.admin.parts import page_url
 
+from .described import CustomerPage, DepositsPage
 from .distribution import DistributionPage
+from .drift import drift_badge
+from .kind_access import KindAdmin
+from .metric_words import LEADING_METRIC, metric_text
 from .parts import REQUEST, TRAIN, right, two_lines
 from .player_panel import PlayerPiece
-from .version_page import LEADING_METRIC, metric_text, version_page
+from .version_page import version_page
 from .what_if import WhatIfAnswer, WhatIfPage
 
 TONES = {
@@ -40,6 +39,7 @@ TONES = {
     ModelVersion.Status.REFUSED: "bad",
 }
 RUN_TONES = {"SUCCEEDED": "good", "FAILED": "bad", "CANCELLED": "warn", "RUNNING": "info", "QUEUED": ""}
+_LABELS = frozenset(str(kind.label) for kind in Kind)
 _ENDED = (JobRun.Status.SUCCEEDED, JobRun.Status.FAILED, JobRun.Status.CANCELLED)
 
 
@@ -47,31 +47,17 @@ class TrainForm(ReasonForm):
     kinds = forms.MultipleChoiceField(
         choices=Kind.choices,
         initial=[str(kind) for kind in Kind],
-        widget=forms.CheckboxSelectMultiple(attrs={"class": "pred-checks"}),
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
         label="Train",
         help_text="A new version is measured against the naive baseline. It is not used before somebody asks for it and another decides.",
     )
 
 
-def start_training(kinds: list[str], *, actor: User, reason: str) -> JobRun:
-    """Record a training for this instant and ask a worker to run it. Raises ValueError while another one is open."""
-    with transaction.atomic():
-        if open_one := latest_training(is_open=True):
-            raise ValueError(f"Training {open_one.pk} is {open_one.get_status_display().lower()}; wait for its end or cancel it first.")
-        run = jobs.create_run(TRAINING, as_of=utc_now(), parameters={"kinds": kinds}, requested_by=actor)
-        audit.record("predictions.training_started", run, at=utc_now(), actor=actor, after={"kinds": kinds}, reason=reason)
-    return run
-
-
-def latest_training(*, is_open: bool = False) -> JobRun | None:
-    runs = JobRun.objects.filter(name=TRAINING)
-    return (runs.exclude(status__in=_ENDED) if is_open else runs).order_by("-id").first()
-
-
 @admin.register(ModelVersion)
-class ModelVersionAdmin(ViewOnlyAdmin):
+class ModelVersionAdmin(KindAdmin):
     list_display = (
-        *("shown_name", "shown_status", "algorithm", "shown_measured", "shown_baseline", "shown_data", "shown_trained", "shown_promoted"),
+        *("shown_name", "shown_status", "algorithm", "shown_measured", "shown_baseline", "shown_data"),
+        *("shown_drift", "shown_trained"),
     )
     list_display_links = ("shown_name",)
     list_filter = (("kind", ChoicesDropdownFilter), ("status", ChoicesDropdownFilter))
@@ -92,11 +78,17 @@ class ModelVersionAdmin(ViewOnlyAdmin):
             path("distribution/", site(DistributionPage.as_view()), name="predictions_distribution"),
             path("what-if/", site(WhatIfPage.as_view()), name="predictions_what_if"),
             path("what-if/answer/", site(WhatIfAnswer.as_view()), name="predictions_what_if_answer"),
+            path("what-if/customer/", site(CustomerPage.as_view()), name="predictions_what_if_customer"),
+            path("what-if/deposits/", site(DepositsPage.as_view()), name="predictions_what_if_deposits"),
             path("player/<int:pk>/<str:piece>/", site(PlayerPiece.as_view()), name="predictions_player_piece"),
             *super().get_urls(),
         ]
 
     # the list
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
+        current = ScoringRun.objects.filter(is_current=True)
+        return super().get_queryset(request).annotate(current_drift=Subquery(current.values(f"summary__{drifting.SUMMARY}")[:1]))
 
     @display(description="Model", ordering="kind")
     def shown_name(self, version: ModelVersion) -> str:
@@ -104,7 +96,10 @@ class ModelVersionAdmin(ViewOnlyAdmin):
 
     @display(description="Status", ordering="status")
     def shown_status(self, version: ModelVersion) -> SafeString:
-        return badge(version.get_status_display(), TONES[ModelVersion.Status(version.status)])
+        shown = badge(version.get_status_display(), TONES[ModelVersion.Status(version.status)])
+        if version.status != ModelVersion.Status.CHAMPION or version.promoted_at is None:
+            return shown
+        return two_lines(shown, f"since {version.promoted_at:%Y-%m-%d}")
 
     @display(description="Measured")
     def shown_measured(self, version: ModelVersion) -> SafeString | str:
@@ -123,15 +118,14 @@ class ModelVersionAdmin(ViewOnlyAdmin):
         note = "simulated" if version.is_synthetic else f"up to {version.as_of:%Y-%m-%d}"
         return right(f"{version.rows:,}", f"rows, {note}")
 
+    @display(description="Drift")
+    def shown_drift(self, version: ModelVersion) -> SafeString | str:
+        found = (getattr(version, "current_drift", None) or {}).get(version.kind)
+        return drift_badge(found if found and found["version"] == version.pk else None)
+
     @display(description="Trained (UTC)", ordering="trained_at")
     def shown_trained(self, version: ModelVersion) -> SafeString:
         return two_lines(f"{version.trained_at:%Y-%m-%d %H:%M}", f"by {version.trained_by or 'schedule or command'}")
-
-    @display(description="In use since")
-    def shown_promoted(self, version: ModelVersion) -> str:
-        if version.status != ModelVersion.Status.CHAMPION or version.promoted_at is None:
-            return DASH
-        return f"{version.promoted_at:%Y-%m-%d}"
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return super().changelist_view(request, {**training_panel(), **(extra_context or {})})
@@ -146,8 +140,8 @@ class ModelVersionAdmin(ViewOnlyAdmin):
         return super().changeform_view(request, object_id, form_url, {**(extra_context or {}), **page})
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
-        """Promotion may be asked for a version that passed its gate, is not in use, and waits for nobody yet."""
-        version = ModelVersion.objects.filter(pk=object_id).first()
+        """Promotion may be asked for a version that passed its gate, has its file, is not in use, and waits for nobody yet."""
+        version = ModelVersion.objects.filter(pk=object_id, artifact_deleted_at__isnull=True).first()
         promotable = version is not None and version.status in (ModelVersion.Status.CANDIDATE, ModelVersion.Status.RETIRED)
         is_asked = version is not None and version.promotion_requests.filter(status="PENDING").exists()
         return super().get_actions_detail(request, object_id) if promotable and not is_asked else []
@@ -186,31 +180,32 @@ class ModelVersionAdmin(ViewOnlyAdmin):
         data = form.cleaned_data
         ok, run = run_call(
             request,
-            lambda: start_training(data["kinds"], actor=acting_user(request), reason=data["reason"]),
+            lambda: training.start(data["kinds"], acting_user(request), utc_now(), reason=data["reason"]),
             success=lambda run: f"Training {run.pk} is queued. This page follows it.",
         )
-        if ok:
-            try:
-                execute_training.delay(run_id=run.pk)
-            except BrokerError:
-                messages.warning(request, "The message broker does not answer. The training is recorded and starts when workers are back.")
+        if ok and not training_jobs.enqueue(run):
+            messages.warning(request, "The message broker does not answer. The training is recorded and starts when workers are back.")
         return back_to(request, reverse("admin:predictions_modelversion_changelist"))
 
 
 def training_panel() -> dict[str, Any]:
     """The latest training: how far it is, and what became of each kind."""
-    run = latest_training()
+    run = JobRun.objects.filter(name=training_jobs.NAME).order_by("-id").first()
     if run is None:
         return {"training": None}
-    tone = {"SUCCEEDED": "good", "FAILED": "bad", "CANCELLED": "warn"}.get(run.status, "")
+    has_ended, is_empty = run.status in _ENDED, training_jobs.trained_nothing(run)
+    outcomes = list(_outcomes(run))
+    trained = sum(kind in _LABELS and not words.startswith(training_jobs.NOT_TRAINED) for kind, words in outcomes)
+    tone = "warn" if is_empty else {"SUCCEEDED": "good", "FAILED": "bad", "CANCELLED": "warn"}.get(run.status, "")
+    done = trained if has_ended else run.chunks_done
     return {
         "training": run,
-        "training_is_live": run.status not in _ENDED,
-        "training_badge": badge(run.get_status_display(), RUN_TONES[run.status]),
+        "training_is_live": not has_ended,
+        "training_badge": badge("nothing trained", "warn") if is_empty else badge(run.get_status_display(), RUN_TONES[run.status]),
         "training_progress": progress_bar(
-            run.chunks_done, run.chunks_total, tone=tone, label=f"{run.chunks_done} of {run.chunks_total or '?'} models"
+            done, run.chunks_total, tone=tone, label=f"{done} of {run.chunks_total or '?'} models{' trained' if has_ended else ''}"
         ),
-        "training_outcomes": list(_outcomes(run)),
+        "training_outcomes": outcomes,
         "training_url": page_url("common_jobrun", run.pk),
     }
 

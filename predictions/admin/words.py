@@ -7,21 +7,6 @@ nothing. See `ScoreAdmin.prepared`.
 from typing import Any
 
 from predictions.ml import advice
-from predictions.thresholds import Thresholds
-
-
-def advice_bounds(bounds: Thresholds) -> advice.Thresholds:
-    """The bounds as the pure package takes them."""
-    return advice.Thresholds(
-        churn=bounds.churn,
-        risk_medium=bounds.risk_medium_from,
-        risk_high=bounds.risk_high_from,
-        value_medium=float(bounds.value_medium_from),
-        value_high=float(bounds.value_high_from),
-        value_vip=float(bounds.value_vip_from),
-        fraud=bounds.fraud,
-        engagement=bounds.engagement,
-    )
 
 
 def risk_of(row: Any) -> str:

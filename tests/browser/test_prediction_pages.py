@@ -18,7 +18,7 @@ from tests.predictions.admin import rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-UP = Reason("days_since_last_deposit", "days since last deposit", "days", 41.0, 1.5, "has not deposited for long")
+UP = Reason("days_since_last_deposit", "days since last deposit", "days", 41.0, 1.5, "last deposit longer ago than usual")
 DOWN = Reason("sessions_30d", "sessions in 30 days", "count", 9.0, -0.5, "more sessions in 30 days than usual")
 
 
@@ -103,6 +103,10 @@ def test_distribution__slider_by_keyboard__moves_the_figures_and_the_link(live_a
     assert page.locator("[data-show=cost]").inner_text() == "10.00 EUR"
     assert page.locator("[data-show=value]").inner_text() == "3,400.00 EUR"  # 700 + 800 + 900 + 1000
     assert page.locator("[data-show=pays]").inner_text().endswith(" %")
+    page.get_by_label("Cost of one contact").fill("-5")
+    assert page.locator("#contact-cost-error").inner_text() == "A cost is a number from 0 on."
+    assert page.locator("[data-show=cost]").inner_text() == "–"
+    assert slider.evaluate("node => node.style.getPropertyValue('--at')") == "61%"
     assert show.count() > 8
     page.get_by_role("link", name="Show these players").click()
     page.wait_for_url("**probability_from=0.61")

@@ -8,6 +8,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const card = document.getElementById("threshold");
   const bars = card.querySelectorAll(".pred-histogram rect");
   const cost = document.getElementById("contact-cost");
+  const costError = document.getElementById("contact-cost-error");
   const link = card.querySelector("[data-show-link]");
   const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
   const exact = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
@@ -16,21 +17,28 @@ document.addEventListener("DOMContentLoaded", () => {
   const sums = (value, between = ", ") => Object.entries(value || {}).map(([code, sum]) => `${exact.format(sum)} ${code}`).join(between) || "–";
 
   const costs = (step) => {
-    const each = cost.value === "" ? NaN : Number(cost.value);
+    // a number field tells nothing of a text that is no number but that it is bad
+    const isBad = cost.validity.badInput || Number(cost.value) < 0;
+    const each = cost.value === "" || isBad ? NaN : Number(cost.value);
+    costError.textContent = isBad ? "A cost is a number from 0 on." : "";
+    cost.setAttribute("aria-invalid", String(isBad));
     if (!(each >= 0)) {
       show("cost", "–");
-      show("cost_note", "enter the cost of one above");
+      show("cost_note", isBad ? "the cost above is not valid" : "enter the cost of one above");
       show("pays", "–");
+      show("pays_note", isBad ? "the cost above is not valid" : "needs the cost of one");
       return;
     }
     const total = each * step.players;
-    const codes = Object.keys(step.value);
-    const code = codes.length === 1 ? ` ${codes[0]}` : "";
+    const codes = data.currency ? [data.currency] : [];
+    const code = data.currency ? ` ${data.currency}` : "";
     show("cost", exact.format(total) + code);
     show("cost_note", step.expected ? `${exact.format(total / step.expected)} for each true case` : `${whole.format(step.players)} times ${exact.format(each)}`);
     // of several currencies no sum exists that a cost could be compared with
-    const against = codes.length === 1 ? (step.loss || step.value)[codes[0]] : 0;
+    const against = codes.length === 1 ? (step.loss || step.value)[codes[0]] || 0 : 0;
     const least = against > 0 ? total / against : null;
+    const of = step.loss ? "what is expected to be lost" : "the value";
+    show("pays_note", codes.length !== 1 ? "choose one currency: several have no common sum" : least === null ? "nothing is at stake here" : `at least, of ${of}`);
     show("pays", least === null ? "–" : least > 1 ? "never" : share(least, least < 0.1 ? 1 : 0));
   };
 
@@ -39,6 +47,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const step = data.steps[number];
     bars.forEach((bar, place) => bar.classList.toggle("pred-in", place >= number));
     range.setAttribute("aria-valuetext", step.text);
+    range.style.setProperty("--at", `${(100 * number) / Math.max(data.steps.length - 1, 1)}%`);
     show("text", step.text);
     show("players", whole.format(step.players));
     show("share", share(step.share, 1));
@@ -47,8 +56,7 @@ document.addEventListener("DOMContentLoaded", () => {
     show("expected", step.expected === null ? "–" : whole.format(step.expected));
     show("value", sums(step.value, "\n"));
     show("loss", sums(step.loss));
-    const query = new URLSearchParams({ [data.parameter]: String(step.threshold) });
-    if (data.currency) query.set("currency", data.currency);
+    const query = new URLSearchParams({ ...data.also, ...(data.currency && { currency: data.currency }), [data.parameter]: String(step.threshold) });
     link.href = `${data.list}?${query}`;
     costs(step);
   };

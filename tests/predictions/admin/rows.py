@@ -21,8 +21,8 @@ from predictions.models import (
 from tests.factories import NOW, PlayerFactory
 
 REASONS = [
-    {"feature": "days_since_last_deposit", "value": 41.0, "contribution": 1.25, "typical": 6.0},
-    {"feature": "sessions_30d", "value": 9.0, "contribution": -0.5, "typical": 3.0},
+    {"feature": "days_since_last_deposit", "value": 41.0, "contribution": 1.25, "quartiles": [2.0, 6.0, 20.0]},
+    {"feature": "sessions_30d", "value": 9.0, "contribution": -0.5, "quartiles": [1.0, 3.0, 6.0]},
 ]
 CLUSTERS = [
     {"name": name, "recommendation": key, "players": 100, "share": 0.25, "avg_ltv": 5.0, "avg_sessions": 3.0, "avg_deposits": 2.0}
@@ -72,7 +72,13 @@ def run(*, as_of: datetime = NOW, is_current: bool = True, withheld: dict[str, s
         if kind not in (withheld or {})
     }
     return ScoringRun.objects.create(
-        as_of=as_of, status="PUBLISHED", is_current=is_current, versions=versions, withheld=withheld or {}, started_at=as_of
+        as_of=as_of,
+        status="PUBLISHED",
+        is_current=is_current,
+        versions=versions,
+        withheld=withheld or {},
+        started_at=as_of,
+        summary={"units": {"EUR": 20.0}},
     )
 
 
@@ -101,7 +107,7 @@ def score(at: ScoringRun, who: Player, *, churn: float = 0.5, value: str = "800"
 
 def publish(at: ScoringRun) -> ScoringRun:
     """Summaries as publishing makes them."""
-    at.summary = {kind: summaries.summarise(kind, at) for kind in at.versions}
+    at.summary = {"units": at.units} | {kind: summaries.summarise(kind, at) for kind in at.versions}
     at.save(update_fields=["summary"])
     return at
 

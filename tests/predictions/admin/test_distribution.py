@@ -46,6 +46,39 @@ def test_churn__threshold_of_the_settings__begins_with_figures_of_the_run_and_th
     assert "baseline" in text
 
 
+@pytest.fixture
+def mixed() -> None:
+    run = rows.run()
+    for number, (currency, value) in enumerate((("EUR", "500"), ("EUR", "-200"), ("SEK", "3000"), ("SEK", "-9000"))):
+        rows.score(run, rows.player(f"M-{number}", currency=currency), churn=0.8, value=value)
+    rows.publish(run)
+
+
+@pytest.mark.usefixtures("mixed")
+@pytest.mark.parametrize("kind", ["churn", "engagement", "fraud"])
+def test_distribution__several_currencies__can_be_told_apart_and_negative_values_are_not_at_stake(
+    kind: str, client_of: Callable[..., Client]
+) -> None:
+    client = client_of(admin=True)
+    text = get(client, f"?kind={kind}")
+    assert "choose one currency above" in text
+    assert f"?kind={kind}&amp;currency=SEK" in text
+    assert (data(text)["currency"], data(text)["steps"][0]["players"]) == ("", 4)
+    text = get(client, f"?kind={kind}&currency=SEK")
+    step = data(text)["steps"][0]
+    assert (data(text)["currency"], step["players"], step["share"]) == ("SEK", 2, 1)
+    assert step["value"] == {"SEK": 3000.0}
+    assert step["loss"] is None or 0 <= step["loss"]["SEK"] <= 3000
+    assert "choose one currency above" not in text
+    assert "contact, SEK<input" in text or "review, SEK<input" in text
+    assert get(client, f"?kind={kind}&currency=XXX").count('aria-current="true"') >= 1
+
+
+@pytest.mark.usefixtures("scored")
+def test_churn__link_to_the_list__asks_for_everybody_as_the_distribution_counts(client_of: Callable[..., Client]) -> None:
+    assert data(get(client_of("CRM manager")))["also"] == {"away": "all"}
+
+
 @pytest.mark.usefixtures("scored")
 def test_fraud__score_without_outcomes__shows_no_precision(client_of: Callable[..., Client]) -> None:
     text = get(client_of("Risk analyst"), "?kind=fraud")
@@ -71,9 +104,9 @@ def test_segments__instead_of_a_slider__show_clusters_and_named_segments(client_
 
 @pytest.mark.usefixtures("scored")
 def test_roles__kind_a_role_may_not_see__is_not_offered_and_not_shown(client_of: Callable[..., Client]) -> None:
-    text = get(client_of("Finance"), "?kind=fraud")
-    assert "not shown to your role" in text
-    assert "?kind=fraud" not in text
+    finance, url = client_of("Finance"), reverse("admin:predictions_distribution")
+    assert finance.get(f"{url}?kind=fraud").status_code == 403
+    assert "?kind=fraud" not in get(finance, "")
     assert client_of().get(reverse("admin:predictions_distribution")).status_code == 403
 
 
