@@ -96,14 +96,19 @@ def _linked(player_ids: Sequence[int]) -> dict[int, dict[str, str]]:
 
 
 def outcomes() -> Any:
-    """pandas Series: index player_id (int64), 1 for confirmed abuse, 0 for a false positive. The last closed review of a player
-    counts; inconclusive ones say nothing."""
+    """pandas DataFrame as in `predictions.ml.cases`, by player_id: whether abuse was confirmed, when the review was asked for and when
+    it was closed, and the abuse score (0 to 1) when it was asked for. The last closed review of a player counts; inconclusive ones say
+    nothing."""
     import pandas as pd
 
-    closed: dict[int, int] = {}
+    from predictions.ml import cases
+
     reviews = ReviewFlag.objects.filter(status__in=list(_OUTCOME), closed_at__isnull=False).order_by("closed_at", "id")
-    for player, status in reviews.values_list("player_id", "status"):
-        closed[player] = _OUTCOME[ReviewFlag.Status(status)]
-    players = sorted(closed)
-    index = pd.Index(players, dtype="int64", name="player_id")
-    return pd.Series([closed[player] for player in players], index=index, dtype="int64")
+    closed = {
+        player: (_OUTCOME[ReviewFlag.Status(status)], opened, decided, float(score) / 100)
+        for player, status, opened, decided, score in reviews.values_list("player_id", "status", "flagged_at", "closed_at", "score_at_flag")
+    }
+    if not closed:
+        return cases.none()
+    frame = pd.DataFrame.from_dict(closed, orient="index", columns=list(cases.COLUMNS)).sort_index()
+    return frame.astype(dict(cases.none().dtypes)).set_index(frame.index.astype("int64").rename("player_id"))

@@ -38,13 +38,17 @@ def execute_run(*, run_id: int) -> None:
 
 
 @shared_task(acks_late=False)
-def start_job(*, name: str) -> int:
-    """Start a job or pipeline for this instant: what the schedule calls.
+def start_job(*, name: str) -> int | None:
+    """Start a job or pipeline for this instant: what the schedule calls. None when another run keeps it from being started.
 
     Acknowledged before it runs: a night may outlast the broker's patience, and a second delivery would start a second night. When this
     worker dies, `resume_runs` finds the run.
     """
-    run = jobs.create_run(name, as_of=utc_now())
+    try:
+        run = jobs.create_run(name, as_of=utc_now())
+    except jobs.JobRefused as refusal:
+        logger.info("jobs.start_skipped job=%s reason=%s", name, refusal)
+        return None
     execute_run(run_id=run.pk)
     return run.pk
 

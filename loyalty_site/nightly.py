@@ -17,12 +17,15 @@ NIGHTLY = register(
             "fraud.links",
             "fraud.signals",
             "predictions.score",
+            "predictions.prepare",
             "predictions.publish",
             "rewards.tier_points",
             "rewards.tiers",
             "rewards.lapse",
             "rewards.evaluate",
             "rewards.issue",
+            "predictions.prune",  # nothing waits for it, nor for the next
+            "predictions.prune_artifacts",
         ),
     )
 )

@@ -292,6 +292,7 @@ def _add_protection(page: PlayerPage, now: datetime) -> None:
         page.market = [
             ("Bonuses allowed", "yes" if pack.bonuses_allowed else badge("no", "bad")),
             ("Offers need marketing consent", "yes" if pack.offers_need_marketing_consent else "no"),
+            ("Scores need profiling consent", "yes" if pack.scores_need_profiling_consent else "no"),
             ("Most wagering", f"{pack.max_wagering_multiple.normalize():f} x" if pack.max_wagering_multiple is not None else "no limit"),
             ("Largest bonus", amount(pack.max_bonus_amount, player.currency) if pack.max_bonus_amount is not None else "no limit"),
             ("Youngest age for a bonus", pack.min_bonus_age),

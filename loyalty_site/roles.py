@@ -65,7 +65,7 @@ _RISK = (
     | _can("view", "wallet", "walletflag")
     | _can("view", "predictions", "fraudscore")
 )
-_IMPORTS = _can("view", "players", "importjob", "importmapping", "feedstate")
+_IMPORTS = _can("view", "players", "importjob", "importmapping", "feedstate", "feedrefusal")
 _JOBS = _can("view", "common", "jobrun", "jobchunk")
 _HISTORY = (
     _can("view", "players", "historicaltier", "historicaltierprogramme", "historicaljurisdiction", "historicaljurisdictionpack")
@@ -138,6 +138,7 @@ ROLES: dict[str, Role] = {
             "players.import_player",
             "players.undo_importjob",
             "players.pull_feed",
+            "players.dismiss_feedrefusal",
             "predictions.train_model",
             "predictions.request_promotion",
             "predictions.score_profile",
@@ -282,6 +283,8 @@ NEVER_DELETE: dict[str, tuple[str, ...]] = {
         "playertier",
         "vipclearance",
         "feedstate",
+        "feedrun",
+        "feedrefusal",
     ),
     "predictions": (
         *("modelversion", "promotionrequest", "scoringrun", "scorepoint"),
@@ -306,7 +309,7 @@ NEVER_WRITE: dict[str, tuple[str, ...]] = {
         "redemption",
     ),
     "rewards": ("rewarddecision", "decisionevent", "dayearning", "playpoints"),
-    "players": ("playertier", "vipclearance", "feedstate"),
+    "players": ("playertier", "vipclearance", "feedstate", "feedrun", "feedrefusal"),
     "predictions": (
         *("modelversion", "promotionrequest", "scoringrun", "scorepoint"),
         *("churnscore", "valuescore", "fraudscore", "segmentscore", "engagementscore"),

@@ -9,6 +9,7 @@ from unfold.contrib.constance.settings import UNFOLD_CONSTANCE_ADDITIONAL_FIELDS
 
 from loyalty_site.theme import UNFOLD  # noqa: F401 - Django reads it from here
 from loyalty_site.thresholds import (
+    CHURN_HORIZON_RANGE,  # noqa: F401 - the training reads it from here
     CONSTANCE_CONFIG,  # noqa: F401 - Django reads it from here
     CONSTANCE_CONFIG_FIELDSETS,  # noqa: F401 - Django reads it from here
     THRESHOLD_FIELD_TYPES,
@@ -151,11 +152,13 @@ STORAGES = {
         ),
     },
 }
-# how many players of each cut-off a training looks at, and how many models a process keeps open
+# how many players of each cut-off a training looks at, how many models a process keeps open, and of how many versions of a kind the files
+# are kept beside those that are needed
 MODEL_TRAINING_PLAYERS = env.int("LOYALTY_MODELS_TRAINING_PLAYERS", 100_000)
 MODELS_OPEN = env.int("LOYALTY_MODELS_OPEN", 12)
-if MODEL_TRAINING_PLAYERS < 500 or MODELS_OPEN < 1:
-    raise ImproperlyConfigured("LOYALTY_MODELS_TRAINING_PLAYERS must be 500 or more and LOYALTY_MODELS_OPEN 1 or more.")
+MODELS_KEPT = env.int("LOYALTY_MODELS_KEPT", 10)
+if MODEL_TRAINING_PLAYERS < 500 or MODELS_OPEN < 1 or MODELS_KEPT < 1:
+    raise ImproperlyConfigured("LOYALTY_MODELS_TRAINING_PLAYERS must be 500 or more, LOYALTY_MODELS_OPEN and _KEPT 1 or more.")
 if not IS_PRODUCTION:
     WHITENOISE_USE_FINDERS = True  # served from the packages; nothing has to be collected
 # The largest batch of the API: 5,000 events with long identifiers in escaped JSON. Uploaded files have a limit of their own.
@@ -244,6 +247,7 @@ FEED_TIMEOUT_SECONDS = env.float("LOYALTY_FEED_TIMEOUT_SECONDS", 20.0)
 FEED_ATTEMPTS = env.int("LOYALTY_FEED_ATTEMPTS", 5)
 FEED_WINDOW_DAYS = env.int("LOYALTY_FEED_WINDOW_DAYS", 7)
 FEED_OVERLAP_MINUTES = env.int("LOYALTY_FEED_OVERLAP_MINUTES", 60)
+FEED_STALE_AFTER_MINUTES = env.int("LOYALTY_FEED_STALE_AFTER_MINUTES", 60)  # four times the quarter of an hour of the schedule
 if FEED_URL and not FEED_URL.startswith(("https://",) if IS_PRODUCTION else ("https://", "http://")):
     raise ImproperlyConfigured("LOYALTY_FEED_URL must be an https:// address: it answers with players' data.")
 if unknown_resources := set(FEED_PATHS) - {"players", "deposits", "bonuses", "logs"}:
@@ -254,8 +258,10 @@ if not 1 <= FEED_PAGE_SIZE <= 10_000 or not 0 < FEED_TIMEOUT_SECONDS <= 300 or n
     raise ImproperlyConfigured(
         "LOYALTY_FEED_PAGE_SIZE must be 1 to 10000, LOYALTY_FEED_TIMEOUT_SECONDS above 0 and at most 300, LOYALTY_FEED_ATTEMPTS 1 to 20."
     )
-if FEED_WINDOW_DAYS < 1 or FEED_OVERLAP_MINUTES < 0:
-    raise ImproperlyConfigured("LOYALTY_FEED_WINDOW_DAYS must be 1 or more, LOYALTY_FEED_OVERLAP_MINUTES 0 or more.")
+if FEED_WINDOW_DAYS < 1 or FEED_OVERLAP_MINUTES < 0 or FEED_STALE_AFTER_MINUTES < 1:
+    raise ImproperlyConfigured(
+        "LOYALTY_FEED_WINDOW_DAYS and LOYALTY_FEED_STALE_AFTER_MINUTES must be 1 or more, LOYALTY_FEED_OVERLAP_MINUTES 0 or more."
+    )
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

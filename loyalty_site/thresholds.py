@@ -7,8 +7,20 @@ Code reads them at its edge (`from constance import config`) and hands plain val
 from decimal import Decimal
 
 _DECIMAL = "decimal"
+_CHURN_DAYS = "churn_days"
+
+# least and most days of CHURN_HORIZON_DAYS: below a week a player's own weekly habit would be churn; 180 days ask for 450 days of history
+CHURN_HORIZON_RANGE = (7, 180)
 
 THRESHOLD_FIELD_TYPES = {
+    _CHURN_DAYS: [
+        "django.forms.IntegerField",
+        {
+            "widget": "unfold.widgets.UnfoldAdminIntegerFieldWidget",
+            "min_value": CHURN_HORIZON_RANGE[0],
+            "max_value": CHURN_HORIZON_RANGE[1],
+        },
+    ],
     _DECIMAL: [
         "django.forms.DecimalField",
         {"widget": "unfold.widgets.UnfoldAdminDecimalFieldWidget", "max_digits": 18, "decimal_places": 6},
@@ -65,7 +77,12 @@ CONSTANCE_CONFIG = {
     # bonuses
     "BONUS_QUEUE_DAYS": (30, "A claimed bonus waits at most this many days behind another one of the same product.", int),
     # predictions
-    "CHURN_HORIZON_DAYS": (30, "A player has churned after this many days without a real-money bet and without a deposit.", int),
+    "CHURN_HORIZON_DAYS": (
+        30,
+        "A player has churned after this many days without a real-money bet and without a deposit, 7 to 180. Holds from the next "
+        "training on.",
+        _CHURN_DAYS,
+    ),
     "CHURN_THRESHOLD": (Decimal("0.5"), "From this probability on a player is labelled as churning.", _DECIMAL),
     "RISK_MEDIUM_FROM": (Decimal("0.3"), "From this probability on the risk level is medium.", _DECIMAL),
     "RISK_HIGH_FROM": (Decimal("0.6"), "From this probability on the risk level is high.", _DECIMAL),
@@ -87,6 +104,12 @@ CONSTANCE_CONFIG = {
         int,
     ),
     "PREDICTION_RUNS_KEPT": (3, "Scores of this many runs are kept.", int),
+    "PREDICTION_HISTORY_DAYS": (
+        90,
+        "A player's history of scores is kept in full for this many days; of each whole month before them, the last point is.",
+        int,
+    ),
+    "PREDICTION_HISTORY_YEARS": (5, "A player's history of scores is kept for this many years.", int),
     # imports
     "IMPORT_MAX_MEGABYTES": (200, "Largest file that an import accepts.", int),
     "IMPORT_MAX_ROWS": (2_000_000, "Most rows that one import accepts.", int),

@@ -6,7 +6,7 @@ class PredictionsConfig(AppConfig):
     verbose_name = "Predictions"
 
     def ready(self) -> None:
-        from players.feeds.pull import stale_since
+        from players.feeds.freshness import stale_since
         from players.imports.hooks import register_undo_cleaner
         from predictions.hooks import register_feed_state
         from predictions.undoing import forget_undone_players

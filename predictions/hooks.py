@@ -32,7 +32,8 @@ class FraudDetail:
 FraudEvidence = Callable[[Sequence[int]], Mapping[int, FraudDetail]]
 # (lower id, upper id) -> (kind of the strongest signal, its strength 0 to 1) by player id, for players who have one; ids below upper
 FraudSignals = Callable[[int, int], Mapping[int, tuple[str, float]]]
-# () -> pandas Series: index player_id (int64), 1 for abuse confirmed by a person, 0 for a false positive; other outcomes are left out
+# () -> pandas DataFrame of closed reviews, one a player (index player_id, int64), as `predictions.ml.cases` describes it: confirmed (1:
+# abuse confirmed by a person, 0: a false positive; other outcomes are left out), opened_at, decided_at, detectors (abuse score at opening)
 FraudOutcomes = Callable[[], Any]
 # () -> since when the operator's feed has been failing; None while it works
 FeedState = Callable[[], datetime | None]
@@ -78,7 +79,7 @@ def fraud_signals(lower_id: int, upper_id: int) -> dict[int, tuple[str, float]]:
 
 
 def fraud_outcomes() -> Any:
-    """pandas Series player_id -> 1 (abuse) or 0 (not) of reviews that a person closed; None without a provider."""
+    """pandas DataFrame of the reviews that a person closed (`predictions.ml.cases`); None without a provider."""
     return _fraud_outcomes[0]() if _fraud_outcomes else None
 
 

@@ -5,22 +5,24 @@ All of it goes through `predictions.assess`, as the nightly run does, so that a 
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from loyalty_site.common.clock import require_utc, utc_now
 from players.models import Player
-from predictions import features, publishing, registry, scoring, selectors, wording
+from predictions import eligibility, features, registry, scoring, selectors, wording
 from predictions.assess import Known, assess
+from predictions.basis import Basis, basis, described_basis, require_score, shown_basis
 from predictions.dependent import with_consequences
 from predictions.ml import explain, profile_schema
 from predictions.ml.features import BY_NAME, FEATURE_NAMES
-from predictions.ml.kinds import Explanation, Model
+from predictions.ml.kinds import Explanation
 from predictions.models import Kind, ModelVersion
-from predictions.services import Explained, InvalidProfile, ProfileScore, Reason, Scored, Unavailable, WhatIf
+from predictions.reasons import with_quartiles
+from predictions.services import Explained, InvalidProfile, MoneyUnit, ProfileScore, Reason, Scored, Unavailable, WhatIf
 from predictions.thresholds import thresholds
 
 NOBODY = 0  # index of a described person in a frame
@@ -29,53 +31,47 @@ _FROM_PROFILE = (Kind.CHURN, Kind.LTV, Kind.SEGMENTATION, Kind.ENGAGEMENT)
 
 
 def score_player(player_id: int, as_of: datetime, kinds: Sequence[str] | None) -> Scored:
-    as_of = require_utc(as_of, "as_of")
-    chosen = _champions(as_of, kinds)
-    return _scored(_frame_of(player_id, as_of), player_id, as_of, chosen)
+    chosen = basis(as_of, kinds)
+    return _scored(_frame_of(player_id, chosen), player_id, chosen)
 
 
-def _champions(as_of: datetime, kinds: Sequence[str] | None) -> scoring.Champions:
-    wanted = tuple(str(kind) for kind in (kinds if kinds is not None else selectors.SCORES))
-    if unknown := [kind for kind in wanted if kind not in selectors.SCORES]:
-        raise InvalidProfile({"kinds": f"{', '.join(unknown)} cannot be scored here; use {', '.join(selectors.SCORES)}."})
-    return scoring.champions(as_of, wanted, _scored_last_night())
-
-
-def _scored_last_night() -> tuple[str, ...]:
-    """Kinds of the published run: there is history enough for them."""
-    run = selectors.current_run()
-    return tuple(run.versions) if run is not None else ()
-
-
-def _frame_of(player_id: int, as_of: datetime) -> pd.DataFrame:
-    frame = features.frame_for([player_id], as_of)
+def _frame_of(player_id: int, chosen: Basis) -> pd.DataFrame:
+    frame = features.frame_for([player_id], chosen.features_as_of, units=chosen.units)
     if frame.empty:
         player = Player.objects.get(pk=player_id)
-        raise Unavailable("player", f"Player {player.external_id} was not registered and did nothing before {as_of:%Y-%m-%d %H:%M} UTC.")
+        raise Unavailable(
+            "player", f"Player {player.external_id} was not registered and did nothing before {chosen.features_as_of:%Y-%m-%d %H:%M} UTC."
+        )
     return frame
 
 
-def _scored(frame: pd.DataFrame, player_id: int | None, as_of: datetime, chosen: scoring.Champions) -> Scored:
+def _scored(frame: pd.DataFrame, player_id: int | None, chosen: Basis) -> Scored:
     """Scores of the only row of `frame`."""
-    models = chosen.models
-    known = _nothing_known(frame) if player_id is None else scoring.known_of(frame, player_id, player_id + 1)
+    known = _nothing_known(frame) if player_id is None else scoring.known_of(frame, player_id, player_id + 1, chosen.as_of)
+    models = chosen.chosen.models
     scores = assess(frame, models, known, thresholds())
-    withheld = dict(chosen.withheld)
-    has_unit = bool(frame["currency_unit"].notna().iloc[0])
-    for kind in models:
-        if kind not in scores and has_unit:
-            withheld[kind] = "Neither the player's registration nor any day of activity is known."
-        elif kind not in scores:
-            withheld[kind] = f"There are too few deposits in {frame['currency'].iloc[0]} to know what a typical one is."
+    withheld = dict(chosen.chosen.withheld) | {kind: _why_none(kind, frame, known) for kind in models if kind not in scores}
+    unit = float(frame["currency_unit"].iloc[0])
     return Scored(
         player_id=player_id,
-        as_of=as_of,
+        as_of=chosen.as_of,
         currency=str(frame["currency"].iloc[0]),
         scores={kind: one.row(0) for kind, one in scores.items()},
         withheld=withheld,
-        versions={kind: version.pk for kind, version in chosen.versions.items() if kind in scores},
+        versions={kind: version.pk for kind, version in chosen.chosen.versions.items() if kind in scores},
         features=_values(frame),
+        currency_unit=None if math.isnan(unit) else unit,
     )
+
+
+def _why_none(kind: str, frame: pd.DataFrame, known: Known) -> str:
+    """Why a model has nothing to say of the only row."""
+    facts = known.facts.iloc[0]
+    if reason := eligibility.why_withheld(kind, is_free=bool(facts["is_free"]), has_consented=bool(facts["has_consented"])):
+        return reason
+    if frame["currency_unit"].notna().iloc[0]:
+        return "Neither the player's registration nor any day of activity is known."
+    return f"There are too few deposits in {frame['currency'].iloc[0]} to know what a typical one is."
 
 
 def _values(frame: pd.DataFrame) -> dict[str, float | None]:
@@ -85,7 +81,8 @@ def _values(frame: pd.DataFrame) -> dict[str, float | None]:
 
 def _nothing_known(frame: pd.DataFrame) -> Known:
     deposited = np.nan_to_num(frame["deposits_total"].to_numpy(float) * frame["currency_unit"].to_numpy(float))
-    facts = {"detectors": 0.0, "deposited": np.rint(deposited * 10_000).astype(np.int64), "fraud_type": "", "severity": 0.0}
+    facts = {"detectors": 0.0, "deposited": np.rint(deposited * 10_000).astype(np.int64), "is_free": True, "has_consented": True}
+    facts |= {"fraud_type": "", "severity": 0.0}
     return Known(pd.DataFrame(facts, index=frame.index))
 
 
@@ -93,41 +90,22 @@ def _nothing_known(frame: pd.DataFrame) -> Known:
 
 
 def explain_player(kind: str, player_id: int) -> Explained:
-    run = selectors.current_run()
     if kind not in selectors.SCORES:
         raise Unavailable(kind, "Scores of this kind are not kept for players.")
-    if run is not None and (reason := selectors.withheld_reason(kind, run)) is not None:
-        raise Unavailable(kind, reason)
-    if run is not None and kind in run.versions:
-        version, as_of = ModelVersion.objects.get(pk=run.versions[kind]), run.as_of
-    else:
-        as_of = utc_now()
-        version = _in_use(kind, as_of).versions[kind]
-    frame = _frame_of(player_id, as_of)
-    explanation = _open(version).explain(frame)
-    return _explained(kind, player_id, as_of, version, explanation, frame)
-
-
-def _in_use(kind: str, as_of: datetime, *others: str) -> scoring.Champions:
-    """The model in use of a kind, and those of others that there are. Raises Unavailable without the first."""
-    chosen = scoring.champions(as_of, (str(kind), *others), _scored_last_night())
-    if kind not in chosen.versions:
-        raise Unavailable(kind, chosen.withheld[kind])
-    return chosen
-
-
-def _open(version: ModelVersion) -> Model:
-    try:
-        return registry.load(version)
-    except registry.ArtifactError as error:
-        raise Unavailable(version.kind, f"The model cannot be opened: {error}") from error
+    chosen = shown_basis(kind)
+    version, model = chosen.version(kind), chosen.model(kind)
+    frame = _frame_of(player_id, chosen)
+    require_score(kind, player_id, chosen.as_of)
+    return _explained(kind, player_id, chosen.as_of, version, model.explain(frame), frame)
 
 
 def _explained(
     kind: str, player_id: int | None, as_of: datetime, version: ModelVersion, explanation: Explanation, frame: pd.DataFrame
 ) -> Explained:
-    parts = explanation.contributions[0]
-    base = float(explanation.base[0])
+    unit = _money_unit(frame)
+    is_money = kind == Kind.LTV and unit.amount is not None
+    factor = unit.amount if is_money and unit.amount is not None else 1.0
+    parts, base = explanation.contributions[0] * factor, float(explanation.base[0]) * factor
     if not (np.isfinite(parts).all() and math.isfinite(base)):
         raise ValueError(f"the explanation of {kind} by version {version.pk} is not finite")
     return Explained(
@@ -140,6 +118,7 @@ def _explained(
         raw=base + float(parts.sum()),
         reasons=_all_reasons(kind, version, explanation, frame),
         importance=explain.importance(explanation),
+        currency=unit.currency if is_money else "",
     )
 
 
@@ -155,7 +134,13 @@ def _all_reasons(kind: str, version: ModelVersion, explanation: Explanation, fra
             for name, value in zip(names, values, strict=True)
             if name not in listed
         ]
-    return wording.in_words(kind, publishing.with_typical(found, version))
+    return wording.in_words(kind, with_quartiles(found, version), _money_unit(frame), is_described=frame.index[0] == NOBODY)
+
+
+def _money_unit(frame: pd.DataFrame) -> MoneyUnit:
+    """Of the only row of `frame`; without a currency there is only the typical deposit to count in."""
+    currency, amount = str(frame["currency"].iloc[0]), float(frame["currency_unit"].iloc[0])
+    return MoneyUnit(currency, None if math.isnan(amount) or not currency else amount)
 
 
 # -- described people -------------------------------------------------------------------------------------------------
@@ -166,14 +151,13 @@ def score_profile(kind: str, profile: Mapping[str, Any]) -> ProfileScore:
         return _bank_profile(profile)
     if kind not in _FROM_PROFILE:
         raise Unavailable(kind, _OF_A_PLAYER)
-    as_of = utc_now()
     currency, given = _read_profile(profile)
-    frame = _described(with_consequences({}, _in_units(given, _unit(currency, as_of))), currency, as_of)
     # the churn-adjusted value needs the probability of churn
-    chosen = _in_use(kind, as_of, *((str(Kind.CHURN),) if kind == Kind.LTV else ()))
-    version = chosen.versions[kind]
-    scored = _scored(frame, None, as_of, chosen)
-    explanation = chosen.models[kind].explain(frame)
+    chosen = described_basis(kind, *((str(Kind.CHURN),) if kind == Kind.LTV else ()))
+    frame = _described(given, currency, chosen)
+    version = chosen.version(kind)
+    scored = _scored(frame, None, chosen)
+    explanation = chosen.model(kind).explain(frame)
     return ProfileScore(
         kind=kind,
         answer=scored.scores[kind],
@@ -243,11 +227,11 @@ def _problem(name: str, number: float) -> str:
     return ""
 
 
-def _unit(currency: str, as_of: datetime) -> float:
+def _unit(currency: str, chosen: Basis) -> float:
     """The typical deposit of a currency; 1 without a currency. Raises InvalidProfile when it has too few deposits."""
     if not currency:
         return 1.0
-    unit = features.currency_units(as_of).get(currency)
+    unit = chosen.units.get(currency)
     if unit is None:
         raise InvalidProfile({"currency": f"There are too few deposits in {currency} to know what a typical one is; leave it out."})
     return float(unit)
@@ -257,23 +241,25 @@ def _in_units(given: Mapping[str, float | None], unit: float) -> dict[str, float
     return {name: value / unit if value is not None and BY_NAME[name].is_money else value for name, value in given.items()}
 
 
-def _described(values: Mapping[str, float | None], currency: str, as_of: datetime) -> pd.DataFrame:
+def _described(given: Mapping[str, float | None], currency: str, chosen: Basis) -> pd.DataFrame:
+    """The frame of a described person: what was given, amounts in `currency`, and what follows from it."""
+    unit = _unit(currency, chosen)
+    values = with_consequences({}, _in_units(given, unit))
     row = {name: [np.nan if values.get(name) is None else float(values[name] or 0.0)] for name in FEATURE_NAMES}
     frame = pd.DataFrame(row, index=pd.Index([NOBODY], name="player_id", dtype="int64"), dtype=float)
-    return frame.assign(currency=currency, currency_unit=_unit(currency, as_of))
+    return frame.assign(currency=currency, currency_unit=unit)
 
 
 # -- what if ----------------------------------------------------------------------------------------------------------
 
 
 def what_if(player_id: int | None, changes: Mapping[str, Any], as_of: datetime, kinds: Sequence[str] | None) -> WhatIf:
-    as_of = require_utc(as_of, "as_of")
-    chosen = _champions(as_of, kinds)
+    chosen = basis(as_of, kinds)
     if player_id is None:
-        return _what_if_nobody(changes, as_of, chosen)
-    frame = _frame_of(player_id, as_of)
+        return _what_if_nobody(changes, chosen)
+    frame = _frame_of(player_id, chosen)
     given = _numbers(changes)
-    before = _scored(frame, player_id, as_of, chosen)
+    before = _scored(frame, player_id, chosen)
     unit = float(frame["currency_unit"].iloc[0])
     if math.isnan(unit) and any(BY_NAME[name].is_money for name in given):
         raise InvalidProfile({name: "The player's currency has too few deposits to compare amounts." for name in given})
@@ -285,37 +271,36 @@ def what_if(player_id: int | None, changes: Mapping[str, Any], as_of: datetime, 
     for name, value in values.items():
         if value != before.features.get(name):
             changed[name] = np.nan if value is None else value
-    after = _scored(changed, player_id, as_of, chosen)
+    after = _scored(changed, player_id, chosen)
     moved = {name: (before.features[name], value) for name, value in values.items() if value != before.features.get(name)}
     return WhatIf(before, after, _reasons(frame, before, chosen), _reasons(changed, after, chosen), moved)
 
 
-def _what_if_nobody(changes: Mapping[str, Any], as_of: datetime, chosen: scoring.Champions) -> WhatIf:
+def _what_if_nobody(changes: Mapping[str, Any], chosen: Basis) -> WhatIf:
     currency, given = _read_profile(changes)
-    values = with_consequences({}, _in_units(given, _unit(currency, as_of)))
-    if Kind.FRAUD in chosen.versions:
-        versions = {kind: version for kind, version in chosen.versions.items() if kind != Kind.FRAUD}
-        models = {kind: model for kind, model in chosen.models.items() if kind != Kind.FRAUD}
-        chosen = scoring.Champions(versions, models, {**chosen.withheld, str(Kind.FRAUD): _OF_A_PLAYER})
-    frame = _described(values, currency, as_of)
-    after = _scored(frame, None, as_of, chosen)
-    moved: dict[str, tuple[float | None, float | None]] = {name: (None, value) for name, value in values.items() if value is not None}
+    if Kind.FRAUD in chosen.chosen.versions:
+        found = chosen.chosen
+        versions = {kind: version for kind, version in found.versions.items() if kind != Kind.FRAUD}
+        models = {kind: model for kind, model in found.models.items() if kind != Kind.FRAUD}
+        chosen = replace(chosen, chosen=scoring.Champions(versions, models, {**found.withheld, str(Kind.FRAUD): _OF_A_PLAYER}))
+    frame = _described(given, currency, chosen)
+    after = _scored(frame, None, chosen)
+    moved: dict[str, tuple[float | None, float | None]] = {
+        name: (None, value) for name, value in after.features.items() if value is not None
+    }
     return WhatIf(None, after, {}, _reasons(frame, after, chosen), moved)
 
 
-def _reasons(frame: pd.DataFrame, scored: Scored, chosen: scoring.Champions, top: int = 5) -> dict[str, list[Reason]]:
-    found = {}
-    for kind in scored.scores:
-        version = chosen.versions[kind]
-        found[kind] = _all_reasons(kind, version, chosen.models[kind].explain(frame), frame, top)
-    return found
+def _reasons(frame: pd.DataFrame, scored: Scored, chosen: Basis, top: int = 5) -> dict[str, list[Reason]]:
+    return {kind: _all_reasons(kind, chosen.version(kind), chosen.model(kind).explain(frame), frame, top) for kind in scored.scores}
 
 
 def counterfactual(player_id: int, target: float | None) -> Any:
     from predictions.ml import counterfactual as search
 
     limits = thresholds()
-    as_of = run.as_of if (run := selectors.current_run()) is not None else utc_now()
-    model = _in_use(Kind.CHURN, as_of).models[Kind.CHURN]
-    row = _frame_of(player_id, as_of)[list(FEATURE_NAMES)]
-    return search.suggest(model, row, limits.risk_medium_from if target is None else target)
+    chosen = shown_basis(Kind.CHURN)
+    model = chosen.model(Kind.CHURN)
+    frame = _frame_of(player_id, chosen)
+    require_score(Kind.CHURN, player_id, chosen.as_of)
+    return search.suggest(model, frame[list(FEATURE_NAMES)], limits.risk_medium_from if target is None else target)

@@ -10,7 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from predictions.models import ScoringRun
 
 
 class Unavailable(Exception):
@@ -31,8 +34,20 @@ class InvalidProfile(ValueError):
 
 
 @dataclass(frozen=True)
+class MoneyUnit:
+    """What one currency unit is for a player: `amount` of `currency`; None where there are too few deposits to know a typical one."""
+
+    currency: str = ""
+    amount: float | None = None
+
+
+@dataclass(frozen=True)
 class Reason:
-    """One feature's part in a score. `contribution` is on the model's own scale (see `Explained.scale`); `words` is what staff read."""
+    """One feature's part in a score; `words` is what staff read.
+
+    `contribution` is on the model's own scale (see `Explained.scale`), to the value in the player's currency. `value` of a monetary feature
+    is in currency units; `amount` is the same in `currency`, None for any other feature and where the unit is not known.
+    """
 
     feature: str
     label: str
@@ -40,11 +55,15 @@ class Reason:
     value: float | None
     contribution: float
     words: str
+    amount: Decimal | None = None
+    currency: str = ""
 
 
 @dataclass(frozen=True)
 class Explained:
     """Exact additive explanation: base + sum of all contributions = raw, the model's raw output on `scale`.
+
+    Of the value all are amounts in `currency` ("" where no unit of currency is known: then in currency units).
 
     `reasons` holds every feature, largest contribution first. `importance` is the share of each feature in the sum of the absolute
     contributions; the shares sum to 1.
@@ -59,6 +78,7 @@ class Explained:
     raw: float
     reasons: list[Reason]
     importance: dict[str, float]
+    currency: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,7 +87,8 @@ class Scored:
 
     `withheld`: kind to the reason why it is not in `scores`; `versions`: kind to the id of the version that scored it. `currency` is
     that of the amounts; "" means currency units (a typical deposit), for a profile without currency. `features`: name to value, None
-    for unknown.
+    for unknown, monetary ones in units of `currency_unit`, an amount of the currency (None: too few deposits to know what a typical
+    one is).
     """
 
     player_id: int | None
@@ -77,6 +98,7 @@ class Scored:
     withheld: dict[str, str]
     versions: dict[str, int]
     features: dict[str, float | None] = field(default_factory=dict)
+    currency_unit: float | None = None
 
 
 @dataclass(frozen=True)
@@ -126,8 +148,9 @@ class SimilarCase:
 def score_player(player_id: int, as_of: datetime, kinds: Sequence[str] | None = None) -> Scored:
     """All kinds (or `kinds`) for one player as of `as_of`, by the models in use. Equal to what a scoring run would store.
 
-    A kind without a model is in `withheld`, not raised. Raises Player.DoesNotExist, and Unavailable when the player was not yet
-    registered at `as_of`.
+    At the instant of the run that is shown: by its versions and with its units of currency, whatever was promoted since. A kind without
+    a model, or whose version cannot be opened, is in `withheld`, not raised; so are churn and engagement of players who are excluded or
+    closed. Raises Player.DoesNotExist, and Unavailable when the player was not yet registered at `as_of`.
     """
     from predictions import profiles
 
@@ -135,7 +158,9 @@ def score_player(player_id: int, as_of: datetime, kinds: Sequence[str] | None = 
 
 
 def explain_player(kind: str, player_id: int) -> Explained:
-    """Why the player has the score of the current run (same instant, same version; with no run: now and the model in use)."""
+    """Why the player has the score of the current run (same instant, version and units; with no run: now and the model in use).
+
+    Raises Unavailable when the run's version cannot be opened, and for churn and engagement of players who are excluded or closed."""
     from predictions import profiles
 
     return profiles.explain_player(str(kind), player_id)
@@ -154,7 +179,7 @@ def score_profile(kind: str, profile: Mapping[str, Any]) -> ProfileScore:
 
 
 def what_if(player_id: int | None, changes: Mapping[str, Any], as_of: datetime, kinds: Sequence[str] | None = None) -> WhatIf:
-    """Change features of a real player (or, without one, of an unknown person) and score again.
+    """Change features of a real player (or, without one, of an unknown person) and score again, on what `score_player` rests on.
 
     `changes`: feature name to number (None: unknown); amounts in the player's currency. With no changes `after` equals `before`
     equals what a scoring run stores. Raises InvalidProfile for names that are no feature and values that are no number.
@@ -165,8 +190,10 @@ def what_if(player_id: int | None, changes: Mapping[str, Any], as_of: datetime, 
 
 
 def counterfactual(player_id: int, target: float | None = None) -> Any:
-    """The smallest plausible change that brings the churn probability below `target` (default: RISK_MEDIUM_FROM), verified by
-    rescoring: a `predictions.ml.counterfactual.Suggestion`, or None when there is none or the player is below it already."""
+    """The smallest plausible change that brings the churn probability shown below `target` (default: RISK_MEDIUM_FROM).
+
+    Verified by rescoring with the version that scored it: a `predictions.ml.counterfactual.Suggestion`, or None when there is none or the
+    player is below it already. Raises Unavailable as `explain_player` does."""
     from predictions import profiles
 
     return profiles.counterfactual(player_id, target)
@@ -175,15 +202,37 @@ def counterfactual(player_id: int, target: float | None = None) -> Any:
 def similar_cases(player_id: int, count: int = 5) -> list[SimilarCase]:
     """Players of a past instant who looked most like this one does now, nearest first, and what became of them.
 
-    Compared over the features that weigh most in the churn model in use. Raises Unavailable when the current run has no past cases
+    Compared over the features that weigh most in the churn model of the current run. Raises Unavailable when that run has no past cases
     (too little history)."""
     from predictions import similar
 
     return similar.similar_cases(player_id, count)
 
 
-def in_words(kind: str, reasons: Sequence[Mapping[str, Any]]) -> list[Reason]:
-    """Stored reasons ({"feature", "value", "contribution"}) with the labels and words of the feature catalogue. No model is loaded."""
+def in_words(kind: str, stored: Sequence[Mapping[str, Any]], unit: MoneyUnit, probability: float | None = None) -> list[Reason]:
+    """Stored reasons ({"feature", "value", "contribution", "quartiles"}) in the words of the feature catalogue. No model is loaded.
+
+    `unit`: that of the run and the player's currency. `probability`: of the score, where it is one. First those that speak for the
+    score's label, then those against it, each largest first.
+    """
+    ahead, behind = for_and_against(kind, stored, unit, probability)
+    return [*ahead, *behind]
+
+
+def for_and_against(
+    kind: str, stored: Sequence[Mapping[str, Any]], unit: MoneyUnit, probability: float | None = None
+) -> tuple[list[Reason], list[Reason]]:
+    """As `in_words`, apart: what speaks for the score's label, and what against it.
+
+    For a probability of at least one half, and for kinds whose score is no probability of two outcomes, speaks what raises the figure;
+    else what lowers it.
+    """
     from predictions import wording
 
-    return wording.in_words(str(kind), reasons)
+    return wording.for_and_against(str(kind), wording.in_words(str(kind), stored, unit), probability)
+
+
+def money_unit(run: "ScoringRun", currency: str) -> MoneyUnit:
+    """What the features of `run` were divided by for players of `currency`."""
+    amount = run.units.get(currency)
+    return MoneyUnit(currency, None if amount is None else float(amount))

@@ -15,8 +15,11 @@ import numpy.typing as npt
 import pandas as pd
 from django.db import connection
 
+from loyalty_site.common.clock import utc_now
 from loyalty_site.common.jobs import id_ranges
 from predictions import features, selectors
+from predictions.basis import require_score
+from predictions.eligibility import unconsented
 from predictions.ml.features import BY_NAME
 from predictions.models import Kind, ModelVersion, PastCase, ScoringRun
 from predictions.rows import Column, Type, to_amounts
@@ -68,10 +71,10 @@ def leading_features(version: ModelVersion) -> tuple[str, ...]:
 
 def _cutoff(run: ScoringRun, horizon_days: int) -> tuple[datetime | None, int]:
     """The instant to look back to, and the days after it whose revenue is known (0: none). None when history is too short."""
-    first_day, last = features.data_window()
-    if first_day is None or last is None:
+    first_day, _ = features.data_window()
+    if first_day is None:
         return None, 0
-    until = min(run.as_of, last)
+    until = run.features_as_of
     for days, value_days in ((max(VALUE_DAYS, horizon_days), VALUE_DAYS), (horizon_days, 0)):
         cutoff = until - timedelta(days=days)
         if (cutoff.date() - first_day).days >= horizon_days:
@@ -83,10 +86,13 @@ def _described(run: ScoringRun, version: ModelVersion, cutoff: datetime) -> list
     """Features and outcomes of sampled blocks of players, those who could still be lost at the cut-off."""
     ranges = list(_blocks({}))
     chosen = random.Random(run.as_of.isoformat()).sample(ranges, min(len(ranges), CASES // _BLOCK_PLAYERS))  # noqa: S311 - a sample
+    units = features.currency_units(cutoff)  # of the past instant, as the model was taught
+    until = min(run.features_as_of, cutoff + timedelta(days=400))
     described = []
     for lower, upper in sorted(chosen):
-        frame = features.frame(lower, upper, cutoff)
-        outcome = features.labels(lower, upper, cutoff, version.horizon_days, min(run.as_of, cutoff + timedelta(days=400)))
+        frame = features.frame(lower, upper, cutoff, units=units)
+        outcome = features.labels(lower, upper, cutoff, version.horizon_days, until, units=units)
+        frame = frame.drop(index=list(unconsented(frame.index.tolist(), run.as_of)))
         both = frame.join(outcome[["churned", "ngr_90d", "is_eligible"]].add_prefix("then_"), how="inner")
         described.append(both[both["then_is_eligible"].astype(bool) & both["then_churned"].notna()])
     return described
@@ -119,11 +125,15 @@ def similar_cases(player_id: int, count: int) -> list[SimilarCase]:
     description = run.summary.get("cases")
     if not description:
         raise Unavailable(Kind.CHURN, "The history is too short for past cases whose outcome is known.")
+    require_score(Kind.CHURN, player_id, run.as_of)
     names = description["features"]
-    mine = features.frame_for([player_id], run.as_of, units=run.summary["units"])
+    mine = features.frame_for([player_id], run.features_as_of, units=run.units)
     if mine.empty:
         raise Unavailable(Kind.CHURN, "The player was not there yet when the last scores were computed.")
-    found = list(PastCase.objects.filter(run=run).exclude(player_id=player_id).order_by("player_id").values_list("id", "features"))
+    others = PastCase.objects.filter(run=run).exclude(player_id=player_id).order_by("player_id")
+    kept = list(others.values_list("id", "features", "player_id"))
+    silent = unconsented([player for _, _, player in kept], utc_now())
+    found = [(case, values) for case, values, player in kept if player not in silent]
     if not found:
         return []
     own = mine[names].to_numpy(float)[0]

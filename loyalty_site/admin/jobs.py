@@ -25,6 +25,7 @@ from loyalty_site.common.admin.display import DASH, badge, duration, progress_ba
 from loyalty_site.common.admin.filters import UtcDateRangeFilter
 from loyalty_site.common.clock import utc_now
 from loyalty_site.common.models import JobChunk, JobRun
+from predictions import training_jobs
 
 STATUS_TONES = {
     JobRun.Status.QUEUED: "",
@@ -44,8 +45,14 @@ def job_choices() -> list[tuple[str, str]]:
     return [(job.name, f"{job.title} (all stages)" if isinstance(job, jobs.Pipeline) else job.title) for job in ordered]
 
 
+def startable_choices() -> list[tuple[str, str]]:
+    """Those that staff may run by their name alone."""
+    known = jobs.registered_jobs()
+    return [(name, title) for name, title in job_choices() if not getattr(known[name], "start_on", "")]
+
+
 class RunJobForm(ReasonForm):
-    job = forms.ChoiceField(choices=job_choices, widget=UnfoldAdminSelectWidget)
+    job = forms.ChoiceField(choices=startable_choices, widget=UnfoldAdminSelectWidget)
 
 
 class JobNameFilter(DropdownFilter):
@@ -60,7 +67,9 @@ class JobNameFilter(DropdownFilter):
 
 
 def start_run(name: str, *, actor: User, reason: str) -> JobRun:
-    """Record a run for this instant and ask the workers to execute it. Raises LookupError for an unknown job."""
+    """Record a run for this instant; who calls wakes the workers. Raises LookupError for an unknown job, JobRefused for one that is
+    started elsewhere or may not be started now."""
+    jobs.require_startable_by_name(name)
     with transaction.atomic():
         run = jobs.create_run(name, as_of=utc_now(), requested_by=actor)
         audit.record("common.job_started", run, at=utc_now(), actor=actor, after={"job": name}, reason=reason)
@@ -68,7 +77,10 @@ def start_run(name: str, *, actor: User, reason: str) -> JobRun:
 
 
 def rerun(run: JobRun, *, actor: User, reason: str) -> int:
-    """Open what failed in an ended run again; returns the number of chunks. Raises ValueError when the run has not ended badly."""
+    """Open what failed in an ended run again; returns the number of chunks.
+
+    Raises ValueError when the run has not ended badly, or its job takes no run up again.
+    """
     if run.status not in (JobRun.Status.FAILED, JobRun.Status.CANCELLED):
         raise ValueError(f"This run is {run.get_status_display().lower()}: only a failed or cancelled run can be taken up again.")
     with transaction.atomic():
@@ -110,7 +122,7 @@ class JobRunAdmin(ViewOnlyAdmin):
 
     @display(description="Status", ordering="status")
     def status_badge(self, run: JobRun) -> SafeString:
-        return badge(run.get_status_display(), STATUS_TONES[JobRun.Status(run.status)])
+        return _badge(run)
 
     @display(description="Progress")
     def progress(self, run: JobRun) -> SafeString:
@@ -212,7 +224,7 @@ class JobRunAdmin(ViewOnlyAdmin):
         """Only the button that fits the state of the run."""
         run = JobRun.objects.filter(pk=object_id).first()
         fitting = {
-            "rerun_failed": run is not None and run.status in (JobRun.Status.FAILED, JobRun.Status.CANCELLED),
+            "rerun_failed": run is not None and run.status in (JobRun.Status.FAILED, JobRun.Status.CANCELLED) and _may_be_rerun(run),
             "cancel_run": run is not None and run.status not in _ENDED and not run.cancel_requested,
         }
         return [entry for entry in super().get_actions_detail(request, object_id) if fitting[entry.path]]
@@ -227,6 +239,8 @@ def wake(request: HttpRequest, run_id: int) -> None:
 
 
 def run_progress(run: JobRun) -> SafeString:
+    if training_jobs.trained_nothing(run):
+        return progress_bar(0, run.chunks_total, tone="warn", label="nothing trained")
     tone = {JobRun.Status.SUCCEEDED: "good", JobRun.Status.FAILED: "bad", JobRun.Status.CANCELLED: "warn"}.get(
         JobRun.Status(run.status), ""
     )
@@ -271,10 +285,19 @@ def run_page(run: JobRun) -> dict[str, Any]:
     }
 
 
+def _may_be_rerun(run: JobRun) -> bool:
+    try:
+        return not jobs.rerun_refusal(run.name)
+    except LookupError:  # a job of another release
+        return True
+
+
 def _stages(run: JobRun) -> QuerySet[JobRun]:
     return run.stages.order_by("id")
 
 
 def _badge(run: JobRun) -> SafeString:
+    if training_jobs.trained_nothing(run):
+        return badge("Nothing trained", "warn", title="The page Models says what was missing.")
     text = "Stopping" if run.cancel_requested and run.status not in _ENDED else run.get_status_display()
     return badge(text, STATUS_TONES[JobRun.Status(run.status)])

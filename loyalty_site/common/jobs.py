@@ -15,7 +15,6 @@ Messages only wake workers up; the state is in the database, so a lost message c
 import hashlib
 import logging
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -23,10 +22,11 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Count, Q, Sum
 
 from loyalty_site.common.clock import utc_now
+from loyalty_site.common.errors import error_location, error_text
 from loyalty_site.common.models import JobChunk, JobRun
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,11 @@ class JobOverlap(Exception):
     """Another run of the same job is under way."""
 
 
-class JobSuperseded(ValueError):
+class JobRefused(ValueError):
+    """A run may not be recorded or taken up again as things stand; the message says why and what to do."""
+
+
+class JobSuperseded(JobRefused):
     """A run whose results a later one has replaced; the message says which, and what to do."""
 
 
@@ -62,12 +66,20 @@ class Scope:
 @dataclass(frozen=True)
 class Job:
     """A named piece of work. `work(scope)` runs in a transaction, must be safe to run twice, and returns {"rows": n, ...};
-    numbers in its result are summed into the run's result. `ranges(parameters)` yields the (lower, upper) id ranges."""
+    numbers in its result are summed into the run's result. `ranges(parameters)` yields the (lower, upper) id ranges.
+
+    `one_open`: no run is recorded or taken up again while another one is queued or under way (for jobs that are no stage of a pipeline).
+    `start_on`: where staff start it, for a job that needs more than a name; it is then not among those that they may just run.
+    `rerun_refusal`: why a run that failed or was cancelled is never taken up again, and what to do instead.
+    """
 
     name: str
     title: str
     work: Callable[[Scope], dict[str, Any]]
     ranges: Callable[[dict[str, Any]], Iterator[tuple[int, int]]]
+    one_open: bool = False
+    start_on: str = ""
+    rerun_refusal: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,12 +153,53 @@ def create_run(
     parent: JobRun | None = None,
     title: str = "",
 ) -> JobRun:
-    """Record a run to be executed by `execute`."""
-    if not title:
-        title = get_job(name).title
-    return JobRun.objects.create(
-        name=name, title=title, as_of=as_of, parameters=parameters or {}, requested_by=requested_by, parent=parent, created_at=utc_now()
-    )
+    """Record a run to be executed by `execute`. Raises LookupError, and JobRefused while another one is open of a job with `one_open`."""
+    job = get_job(name)
+    with transaction.atomic():
+        _require_none_open(job)
+        return JobRun.objects.create(
+            name=name,
+            title=title or job.title,
+            as_of=as_of,
+            parameters=parameters or {},
+            requested_by=requested_by,
+            parent=parent,
+            created_at=utc_now(),
+        )
+
+
+def open_run(name: str) -> JobRun | None:
+    """The run of this job that has not ended yet, the oldest where there are several."""
+    return JobRun.objects.filter(name=name, status__in=[JobRun.Status.QUEUED, JobRun.Status.RUNNING]).order_by("id").first()
+
+
+def _require_none_open(job: Job | Pipeline) -> None:
+    """Of a job with `one_open`; until the end of the transaction nobody else looks whether one is open."""
+    if not isinstance(job, Job) or not job.one_open:
+        return
+    _lock_starts(job.name)
+    if (running := open_run(job.name)) is not None:
+        raise JobRefused(f"{job.title} is under way already (run {running.pk}); wait for its end or cancel it first")
+
+
+def _lock_starts(name: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_lock_key(f"start:{name}")])
+
+
+def require_startable_by_name(name: str) -> None:
+    """Raises LookupError for an unknown job, JobRefused for one that is started elsewhere; the message says where."""
+    job = get_job(name)
+    if isinstance(job, Job) and job.start_on:
+        raise JobRefused(f"{job.title} is not started by its name alone; start it {job.start_on}")
+
+
+def rerun_refusal(name: str) -> str:
+    """Why no run of this job or pipeline is taken up again; empty when it may be. Raises LookupError."""
+    job = get_job(name)
+    if isinstance(job, Pipeline):
+        return next((text for stage in job.stages if (text := rerun_refusal(stage))), "")
+    return job.rerun_refusal
 
 
 def _lock_key(name: str) -> int:
@@ -278,7 +331,7 @@ def _prepare(run: JobRun, job: Job) -> bool:
 
 
 def _end_as_failed(run: JobRun, error: Exception) -> None:
-    JobRun.objects.filter(pk=run.pk).update(status=JobRun.Status.FAILED, error=_error_text(error), finished_at=utc_now())
+    JobRun.objects.filter(pk=run.pk).update(status=JobRun.Status.FAILED, error=error_text(error), finished_at=utc_now())
 
 
 def _work_until_empty(run: JobRun) -> None:
@@ -342,7 +395,7 @@ def work_one(run_id: int) -> bool:
 
 def _record_failure(chunk_id: int, error: Exception) -> None:
     transient = isinstance(error, OperationalError)  # deadlock, serialisation, lock timeout: worth another try
-    logger.error("jobs.chunk_failed chunk=%s error=%s\n%s", chunk_id, _error_text(error), "".join(traceback.format_tb(error.__traceback__)))
+    logger.error("jobs.chunk_failed chunk=%s error=%s\n%s", chunk_id, error_text(error), error_location(error))
     with transaction.atomic():
         chunk = JobChunk.objects.select_for_update().get(pk=chunk_id)
         if chunk.status != JobChunk.Status.PENDING:
@@ -350,17 +403,9 @@ def _record_failure(chunk_id: int, error: Exception) -> None:
         chunk.attempts += 1
         if not transient or chunk.attempts >= MAX_ATTEMPTS:
             chunk.status = JobChunk.Status.FAILED
-        chunk.error = _error_text(error)
+        chunk.error = error_text(error)
         chunk.finished_at = utc_now()
         chunk.save(update_fields=["status", "attempts", "error", "finished_at"])
-
-
-def _error_text(error: Exception) -> str:
-    """What is stored and logged of an error. Of the database's errors the message only: their details quote whole rows of players."""
-    message = getattr(getattr(error.__cause__, "diag", None), "message_primary", None) if isinstance(error, DatabaseError) else None
-    if message:
-        return f"{type(error).__name__}: {message}"
-    return "".join(traceback.format_exception_only(error)).strip()[-4000:]
 
 
 def _finish(run: JobRun) -> JobRun:
@@ -393,9 +438,12 @@ def reopen_failed(run: JobRun) -> int:
     """Make what failed or was cancelled in an ended run open again, for `execute`; returns the number of failed chunks.
 
     Chunks and stages that are done stay done. Raises JobSuperseded when the same work has succeeded for a later instant: figures,
-    points and segments would go back to what they were.
+    points and segments would go back to what they were. Raises JobRefused for a job with `rerun_refusal`, and of one with `one_open`
+    while another run is open.
     """
     job = get_job(run.name)
+    if refusal := rerun_refusal(run.name):
+        raise JobRefused(refusal)
     names = [run.name, *(job.stages if isinstance(job, Pipeline) else ())]
     same_work = JobRun.objects.filter(name__in=names, parameters=run.parameters, status=JobRun.Status.SUCCEEDED)
     if later := same_work.filter(as_of__gt=run.as_of).order_by("-as_of", "id").first():
@@ -404,6 +452,7 @@ def reopen_failed(run: JobRun) -> int:
             f"{run.as_of:%Y-%m-%d %H:%M} UTC. Start a new run instead."
         )
     with transaction.atomic():
+        _require_none_open(job)
         runs = JobRun.objects.select_for_update().filter(Q(pk=run.pk) | Q(parent_id=run.pk))
         ended = list(runs.filter(status__in=[JobRun.Status.FAILED, JobRun.Status.CANCELLED]).values_list("pk", flat=True))
         JobRun.objects.filter(pk__in=ended).update(status=JobRun.Status.QUEUED, cancel_requested=False, finished_at=None, error="")

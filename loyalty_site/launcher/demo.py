@@ -218,6 +218,14 @@ def _only_demo(folder: Path, port: int) -> Iterator[None]:
 # -- setting up -------------------------------------------------------------------------------------------------------
 
 
+# some model is in use, and none that could be waits beside it: an earlier start may have been stopped while it put them into use
+_MODELS_IN_USE = """
+    SELECT 1 FROM predictions_modelversion WHERE status = 'CHAMPION' AND NOT EXISTS (
+        SELECT 1 FROM predictions_modelversion v WHERE v.status = 'CANDIDATE' AND NOT EXISTS (
+            SELECT 1 FROM predictions_modelversion c WHERE c.kind = v.kind AND c.status = 'CHAMPION')) LIMIT 1
+"""
+
+
 def prepare(demo: Demo) -> None:
     """Bring the database to the state the demo shows. What is there already stays."""
     _prepare_tables(demo)
@@ -228,7 +236,7 @@ def prepare(demo: Demo) -> None:
         say("keeping the players that are there (--players and --seed are for an empty database)")
     if not _has_rows(demo, "SELECT 1 FROM wallet_bonusgrant LIMIT 1"):
         step(demo, "bonuses", "bonuses taken up and played, points spent", "demo_bonuses", "--seed", str(demo.options.seed))
-    without_models = not _has_rows(demo, "SELECT 1 FROM predictions_modelversion WHERE status = 'CHAMPION' LIMIT 1")
+    without_models = not _has_rows(demo, _MODELS_IN_USE)
     if without_models:
         step(demo, "models", "models trained on the simulated players and put into use", "train_models", "--synthetic", "--promote-first")
     if not _has_rows(demo, "SELECT 1 FROM common_jobrun WHERE name = 'nightly' AND status = 'SUCCEEDED' LIMIT 1"):

@@ -27,10 +27,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, name: str, as_of: str | None, player: list[str], queue: bool, **options: Any) -> None:
         try:
-            jobs.get_job(name)
-        except LookupError as error:
+            jobs.require_startable_by_name(name)
+            run = jobs.create_run(name, as_of=self._instant(as_of), parameters=self._parameters(player))
+        except (LookupError, jobs.JobRefused) as error:
             raise CommandError(str(error)) from error
-        run = jobs.create_run(name, as_of=self._instant(as_of), parameters=self._parameters(player))
         if queue:
             from loyalty_site.job_tasks import execute_run
 
