@@ -12,6 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from loyalty_site import job_tasks
+from loyalty_site.admin.jobs import job_choices, start_run, startable_choices
 from loyalty_site.common import audit, jobs
 from loyalty_site.common.clock import utc_now
 from loyalty_site.common.models import ApiClient, AuditEvent, JobChunk, JobRun
@@ -69,6 +70,28 @@ def test_rerun__run_that_succeeded__is_refused_in_words(client_of: Callable[...,
     run = run_of("SUCCEEDED")
     said = post(client_of("CRM manager"), reverse("admin:common_jobrun_rerun_failed", args=[run.pk]), reason="Again")
     assert (said, woken) == (["This run is succeeded: only a failed or cancelled run can be taken up again."], [])
+
+
+def test_rerun__approval_of_a_promotion__is_not_offered_and_refused_in_words(client_of: Callable[..., Client], woken: list[int]) -> None:
+    run = run_of("FAILED", name="predictions.promote", title="Approval of the promotion of Churn 1")
+    client = client_of("CRM manager")
+    assert client.get(f"{RUNS}{run.pk}/change/").context["actions_detail"] == []
+    said = post(client, reverse("admin:common_jobrun_rerun_failed", args=[run.pk]), reason="Again")
+    run.refresh_from_db()
+    assert said == ["An approval is one person's decision and is not taken up again; approve again on the request's page."]
+    assert (run.status, woken) == ("FAILED", [])
+
+
+@pytest.mark.parametrize("name", ["predictions.promote", "predictions.train"])
+def test_run_job__job_with_a_page_of_its_own__is_no_choice_and_refused(
+    name: str, client_of: Callable[..., Client], woken: list[int]
+) -> None:
+    assert name in dict(job_choices())  # the list may still be filtered by it
+    assert name not in dict(startable_choices())
+    post(client_of("CRM manager"), reverse("admin:common_jobrun_run_job"), job=name, reason="because")
+    with pytest.raises(jobs.JobRefused, match="is not started by its name alone; start it .* page"):
+        start_run(name, actor=User.objects.get(username="crm_manager"), reason="because")
+    assert (JobRun.objects.count(), woken) == (0, [])
 
 
 def test_cancel__running_pipeline__asks_it_and_its_stages_to_stop(client_of: Callable[..., Client]) -> None:
@@ -147,6 +170,22 @@ def test_thresholds__that_contradict_one_another__are_refused(changes: dict[str,
     answer = client.post(THRESHOLDS, threshold_form(client, **changes))
     assert says in str(answer.context["form"].errors)
     assert AuditEvent.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("days", "says"), [("6", "greater than or equal to 7"), ("181", "less than or equal to 180"), ("0", "or equal to 7")]
+)
+def test_thresholds__horizon_that_no_model_could_learn__is_refused(days: str, says: str, client_of: Callable[..., Client]) -> None:
+    client = client_of(admin=True)
+    answer = client.post(THRESHOLDS, threshold_form(client, CHURN_HORIZON_DAYS=days))
+    assert says in str(answer.context["form"].errors["CHURN_HORIZON_DAYS"])
+    assert config.CHURN_HORIZON_DAYS == 30
+
+
+def test_thresholds__longest_horizon__is_saved(client_of: Callable[..., Client]) -> None:
+    client = client_of(admin=True)
+    assert client.post(THRESHOLDS, threshold_form(client, CHURN_HORIZON_DAYS="180")).status_code == 302
+    assert config.CHURN_HORIZON_DAYS == 180
 
 
 def test_thresholds__of_somebody_elses_subject__stay_as_they_are_even_when_sent(client_of: Callable[..., Client]) -> None:

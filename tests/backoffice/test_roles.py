@@ -19,6 +19,7 @@ CLOSED: dict[str, set[str]] = {
         "common.auditevent",
         "constance.config",
         "players.feedstate",
+        "players.feedrefusal",
         "players.importjob",
         "players.importmapping",
         "players.quarantinedrow",
@@ -32,6 +33,7 @@ CLOSED: dict[str, set[str]] = {
     "CRM manager": set(),
     "Risk analyst": {
         "players.feedstate",
+        "players.feedrefusal",
         "players.importjob",
         "players.importmapping",
         "players.quarantinedrow",
@@ -48,6 +50,7 @@ CLOSED: dict[str, set[str]] = {
     "Finance": {
         "players.vipclearance",
         "players.feedstate",
+        "players.feedrefusal",
         "players.importjob",
         "players.importmapping",
         "players.quarantinedrow",

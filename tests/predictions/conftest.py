@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from predictions import registry
+from tests.cache import forget_cached
 
 
 @pytest.fixture(autouse=True)
@@ -15,3 +16,9 @@ def model_folder(settings, tmp_path: Path) -> Iterator[Path]:
     registry.forget_opened()
     yield folder
     registry.forget_opened()
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> None:
+    """Units of currency are remembered for an hour: those of the test before are of other deposits."""
+    forget_cached()

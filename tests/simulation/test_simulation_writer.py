@@ -13,6 +13,8 @@ from django.db import connection
 from django.db.models import Sum
 from openpyxl import load_workbook
 
+from loyalty_site.common.models import AuditEvent
+from players import origin
 from players.activity import COLUMNS, ActivityKind, MergeCounts
 from players.models import DepositLimit, Exclusion, Game, GamePlay, Payment, Player, PlayerDay, PlaySession, Protection
 from players.services import ingest
@@ -45,6 +47,17 @@ def test_write_database__empty__holds_what_was_simulated(tmp_path: Path, now: da
     assert Protection.objects.filter(harm_flag=True).count() == operator.protections["harm_flag"].sum()
     assert Protection.objects.filter(marketing_consent=True).count() == operator.protections["marketing_consent"].sum()
     assert Game.objects.filter(house_edge__isnull=True).count() == 0
+
+
+@pytest.mark.django_db
+def test_write_database__players__are_known_to_be_simulated(tmp_path: Path, now: datetime) -> None:
+    assert not origin.is_simulated()
+    write_database(CONFIG, truth_path=tmp_path / "truth.csv", at=now, append=False, progress=_quiet)
+    event = AuditEvent.objects.get(action=origin.SIMULATED)
+    assert (event.occurred_at, event.after) == (now, {"players": 120, "months": 4, "seed": 5, "first_number": 1})
+    assert origin.is_simulated()
+    first = Player.objects.get(external_id="P0000001")
+    assert first.email.endswith("@example.com")  # how an operator that came as files is told
 
 
 @pytest.mark.django_db
