@@ -12,7 +12,6 @@ from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from django.core.exceptions import PermissionDenied
@@ -21,6 +20,7 @@ from django.test import override_settings
 
 from loyalty_site.common.models import AuditEvent
 from players.models import Player
+from tests.child_process import database_url
 from tests.factories import NOW, PlayerFactory
 from tests.wallet.factories import staff
 from wallet import payouts, platform
@@ -377,9 +377,7 @@ def test_deliver_due__killed_between_sending_and_marking__sent_again_with_the_sa
         "payouts._mark = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"payouts.deliver_due(datetime.fromisoformat({NOW.isoformat()!r}), platform=Platform({server.url!r}, {SECRET!r}))\n"
     )
-    # the server of this run, which may be reached by a socket named in the query, and this process's own database on it
-    url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
-    environment = os.environ | {"DATABASE_URL": urlunsplit(url), "DJANGO_SETTINGS_MODULE": "loyalty_site.settings"}
+    environment = os.environ | {"DATABASE_URL": database_url(), "DJANGO_SETTINGS_MODULE": "loyalty_site.settings"}
     killed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, timeout=60, check=False)
     assert killed.returncode == -9, killed.stderr.decode()[-2000:]
     assert state(payout) == ("PENDING", 1, SENDING)

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from constance.test import override_config
 from django.core.management import CommandError, call_command
-from django.db import connection
 
 from loyalty_site.common.clock import utc_now
 from players.feeds import client as feed_client
 from players.feeds import refusals
 from players.feeds.pull import Pulled, pull_all
 from players.models import FeedRun, FeedState, ImportJob, Payment
+from tests.child_process import database_url
 
 from .conftest import AT, PATHS, bonus, deposit, player, serving
 from .source import Asked, Reply
@@ -132,14 +132,7 @@ def test_pull__source_asks_for_patience__is_left_alone_by_all_resources_until_th
 
 def _start_worker(url: str) -> subprocess.Popen[bytes]:
     """`manage.py pull_feeds` as another process on the database of this test."""
-    base = connection.settings_dict
-    host, port = base["HOST"] or "127.0.0.1", base["PORT"] or "5432"
-    password = f":{base['PASSWORD']}" if base["PASSWORD"] else ""
-    environment = {
-        **os.environ,
-        "DATABASE_URL": f"postgres://{base['USER']}{password}@{host}:{port}/{base['NAME']}",
-        "LOYALTY_FEED_URL": url,
-    }
+    environment = os.environ | {"DATABASE_URL": database_url(), "LOYALTY_FEED_URL": url}
     return subprocess.Popen(
         [sys.executable, "manage.py", "pull_feeds"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -167,7 +160,8 @@ def test_pull__worker_killed_between_slices__goes_on_at_the_slice_that_it_had_no
     operator, _ = start(answer)
     worker = _start_worker(operator.url)
     try:
-        assert reached.wait(300)
+        _until(lambda: reached.is_set() or worker.poll() is not None, 120)
+        assert worker.poll() is None, "the worker ended before the slice it was to hang in"
         # three slices are in; the worker hangs in the fourth
         run = FeedRun.objects.get()
         assert (run.status, run.resource) == ("RUNNING", "deposits")

@@ -104,6 +104,18 @@ def holds_no_player(folder: Path) -> None:
     assert not [name for name in names if name.decode() in records]
 
 
+def decision_of(asked: PromotionRequest, decider: Any) -> tuple[PromotionRequest, str]:
+    try:
+        return promotion.decide(asked, decider, True, "equal", NOW + timedelta(hours=1)), ""
+    except promotion.PromotionRefused as refused:
+        return asked, str(refused)
+
+
+def trained_with(seed: int) -> ModelVersion:
+    call_command("train_models", "--synthetic", "--as-of", NOW.isoformat(), "--kind", "churn", "--seed", str(seed), stdout=StringIO())
+    return ModelVersion.objects.filter(kind="churn").latest("number")
+
+
 def texts() -> list[tuple[Any, ...]]:
     return list(AuditEvent.objects.filter(action__startswith="predictions.").values_list("after", "before", "reason"))
 
@@ -119,15 +131,19 @@ def repeats_itself(first: dict[str, Any]) -> None:
 
 
 def another_person_decides() -> None:
-    """A version of another seed is measured beside the first on the same players of the database, and takes its place; the same file
-    cannot."""
+    """Versions of other seeds are measured beside the first on the same players of the database: one as good takes its place, one that is
+    worse by more than chance stays a candidate; the same file cannot be asked for."""
     with pytest.raises(promotion.PromotionRefused, match="is the same model as Churn 1"):
-        promotion.request(ModelVersion.objects.get(kind="churn", number=2), staff("request_promotion", "early"), "again", NOW)
-    train("--seed", "1")
-    version = ModelVersion.objects.get(kind="churn", number=3)
-    decider = staff("decide_promotion")
-    asked = promotion.request(version, staff("request_promotion"), "weekly training", NOW)
-    decided = promotion.decide(asked, decider, True, "equal", NOW + timedelta(hours=1))
+        promotion.request(ModelVersion.objects.get(kind="churn", number=2), staff("request_promotion"), "again", NOW)
+    refused = "starts the search"
+    while refused:
+        version = trained_with(ModelVersion.objects.filter(kind="churn").count())
+        assert version.number < 10, "none as good as the first"
+        decider = staff("decide_promotion")
+        asked = promotion.request(version, staff("request_promotion"), "weekly training", NOW)
+        decided, refused = decision_of(asked, decider)
+        worse = version.metrics["brier"] > ModelVersion.objects.get(kind="churn", number=1).metrics["brier"]
+        assert not refused or (worse and "Not worse than the version in use" in refused)
 
     assert decided.status == PromotionRequest.Status.APPROVED
     assert registry.champion("churn") == version
