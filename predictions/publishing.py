@@ -24,9 +24,9 @@ _LEAST_RUNS = 2  # who reads the run that was current a moment ago still finds i
 
 
 def publish(as_of: datetime) -> dict[str, Any]:
-    """Show the run of `as_of`. Returns {"rows": players with a score}.
+    """Show the run of `as_of`. Returns {"rows": players with a score}; {"rows": 0, "overtaken": 1} when a later run is shown already.
 
-    A run that is published stays as it is; one that a later run has overtaken is abandoned. Raises NotComplete, naming the remedy,
+    A run that is published stays as it is; one that was overtaken is abandoned. Raises NotComplete, naming the remedy,
     unless the jobs that score and prepare it have succeeded, and FutureInstant.
     """
     as_of = require_past(as_of)
@@ -40,7 +40,8 @@ def publish(as_of: datetime) -> dict[str, Any]:
             return {"rows": 0}
         if ScoringRun.objects.filter(is_current=True, as_of__gt=as_of).exists():
             ScoringRun.objects.filter(pk=run.pk).update(status=ScoringRun.Status.ABANDONED)
-            return {"rows": 0}
+            logger.info("predictions.run_overtaken run=%s", run.pk)
+            return {"rows": 0, "overtaken": 1}
         _end_earlier(run, thresholds().runs_kept)
         ScoringRun.objects.filter(is_current=True).update(is_current=False)
         run.is_current, run.status, run.published_at = True, ScoringRun.Status.PUBLISHED, utc_now()

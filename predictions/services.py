@@ -127,6 +127,18 @@ class WhatIf:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """A feature of a player now and of a past case then; None where it was not known. `mine_told`, `theirs_told`: in words, money of both
+    in the player's currency, because a typical deposit of his is what they are compared by."""
+
+    label: str
+    mine: float | None
+    theirs: float | None
+    mine_told: str
+    theirs_told: str
+
+
+@dataclass(frozen=True)
 class SimilarCase:
     """A player who looked alike at `cutoff`, and what became of him. `distance` is in standard deviations per leading feature.
 
@@ -142,7 +154,7 @@ class SimilarCase:
     value: Decimal | None
     value_days: int
     currency: str
-    features: dict[str, tuple[float | None, float | None]]  # label to (this player's value, the case's value)
+    compared: tuple[Compared, ...]
 
 
 def score_player(player_id: int, as_of: datetime, kinds: Sequence[str] | None = None) -> Scored:

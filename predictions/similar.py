@@ -17,13 +17,14 @@ from django.db import connection
 
 from loyalty_site.common.clock import utc_now
 from loyalty_site.common.jobs import id_ranges
-from predictions import features, selectors
+from players.models import Player
+from predictions import features, selectors, wording
 from predictions.basis import require_score
 from predictions.eligibility import unconsented
-from predictions.ml.features import BY_NAME
+from predictions.ml.features import BY_NAME, Feature
 from predictions.models import Kind, ModelVersion, PastCase, ScoringRun
 from predictions.rows import Column, Type, to_amounts
-from predictions.services import SimilarCase, Unavailable
+from predictions.services import Compared, MoneyUnit, SimilarCase, Unavailable, money_unit
 
 LEADING_FEATURES = 8
 CASES = 5_000
@@ -139,7 +140,8 @@ def similar_cases(player_id: int, count: int) -> list[SimilarCase]:
     own = mine[names].to_numpy(float)[0]
     distances = _distances(own, np.array([values for _, values in found], dtype=float), description)
     nearest = np.argsort(distances, kind="stable")[:count]
-    return _cases(run, description, own, [(found[row][0], float(distances[row])) for row in nearest])
+    unit = money_unit(run, Player.objects.values_list("currency", flat=True).get(pk=player_id))
+    return _cases(description, own, unit, [(found[row][0], float(distances[row])) for row in nearest])
 
 
 def _distances(own: npt.NDArray[np.float64], others: npt.NDArray[np.float64], description: dict[str, Any]) -> npt.NDArray[np.float64]:
@@ -150,7 +152,7 @@ def _distances(own: npt.NDArray[np.float64], others: npt.NDArray[np.float64], de
 
 
 def _cases(
-    run: ScoringRun, description: dict[str, Any], own: npt.NDArray[np.float64], nearest: list[tuple[int, float]]
+    description: dict[str, Any], own: npt.NDArray[np.float64], unit: MoneyUnit, nearest: list[tuple[int, float]]
 ) -> list[SimilarCase]:
     stored = {one.pk: one for one in PastCase.objects.filter(pk__in=[case for case, _ in nearest]).select_related("player")}
     answer = []
@@ -169,7 +171,11 @@ def _cases(
                 value=case.value,
                 value_days=description["value_days"],
                 currency=case.player.currency,
-                features={BY_NAME[name].label: (None if math.isnan(now) else now, then) for name, now, then in pairs},
+                compared=tuple(_compared(BY_NAME[name], None if math.isnan(now) else now, then, unit) for name, now, then in pairs),
             )
         )
     return answer
+
+
+def _compared(feature: Feature, mine: float | None, theirs: float | None, unit: MoneyUnit) -> Compared:
+    return Compared(feature.label, mine, theirs, wording.figure_text(feature, mine, unit), wording.figure_text(feature, theirs, unit))

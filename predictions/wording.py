@@ -57,6 +57,11 @@ def quartiles(reference: Mapping[str, Any]) -> dict[str, list[float]]:
     return {name: found for name, found in kept.items() if found}
 
 
+def figure_text(feature: Feature, value: float | None, unit: MoneyUnit) -> str:
+    """A value of a feature as staff read it: an amount of money in the currency of `unit`."""
+    return NOT_KNOWN if value is None or math.isnan(value) else _figure(feature, value, unit)
+
+
 def money_text(amount: Decimal, currency: str) -> str:
     """ "22,275.00 EUR"; without a currency "371.25 typical deposits"."""
     places = exponent(currency) if currency else 2

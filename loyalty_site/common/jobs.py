@@ -469,6 +469,13 @@ def request_cancel(run: JobRun) -> None:
         JobRun.objects.filter(parent_id=run.pk).update(cancel_requested=True)
 
 
+def withdraw(run: JobRun, reason: str) -> None:
+    """End a run that never began, so that nobody takes it up later."""
+    JobRun.objects.filter(pk=run.pk, status=JobRun.Status.QUEUED).update(
+        status=JobRun.Status.CANCELLED, error=reason, finished_at=utc_now()
+    )
+
+
 def unfinished_runs(older_than: datetime) -> list[JobRun]:
     """Runs that no final status was written for: lost messages, dead coordinators. `execute` refuses those that still run."""
     return list(

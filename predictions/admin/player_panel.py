@@ -30,7 +30,6 @@ from .parts import (
     Viewer,
     cluster_name,
     cluster_names,
-    feature_number,
     interval,
     may_see,
     money,
@@ -283,10 +282,7 @@ def similar_cases(player_id: int) -> dict[str, Any]:
                 "value": money(case.value, case.currency) if case.value is not None else "",
                 "value_days": case.value_days,
                 "distance": f"{case.distance:.2f}",
-                "features": [
-                    (label, feature_number(mine, "ratio"), feature_number(theirs, "ratio"))
-                    for label, (mine, theirs) in list(case.features.items())[:_CASE_FEATURES]
-                ],
+                "compared": case.compared[:_CASE_FEATURES],
             }
             for case in cases
         ],

@@ -192,7 +192,7 @@ def _gate(figures: Mapping[str, float], naive: Mapping[str, float], players: int
     chance = 0.8 * float(np.sqrt(10 * figures["base_rate"] * (1 - figures["base_rate"]) / players))
     limit = CALIBRATION_LIMIT + chance
     return [
-        Verdict("players", players >= minimum_players, players, minimum_players, "players on the evaluation cut-off"),
+        Verdict("players_measured", players >= minimum_players, players, minimum_players, "players on the evaluation cut-off"),
         *_better(figures, naive, "", ""),
         Verdict("calibration", figures["ece"] <= limit, figures["ece"], limit, "predicted and observed shares agree, beyond chance"),
     ]

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -105,13 +106,13 @@ def test_execute__transient_error__is_retried_and_given_up_after_three_attempts(
     assert list(run.chunks.values_list("number", "status", "attempts")) == [(1, "DONE", 3), (2, "DONE", 1), (3, "FAILED", 3)]
 
 
-@pytest.mark.django_db(transaction=True)
-def test_execute__same_job_held_by_another_session__refuses_and_writes_nothing(registry: None) -> None:
-    run = make_job("exclusive", lambda scope: {"rows": 1})
+@contextmanager
+def held_elsewhere(name: str) -> Iterator[None]:
+    """Another session holds the lock of this job."""
     held, release = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with jobs.overlap_lock("exclusive"):
+        with jobs.overlap_lock(name):
             held.set()
             release.wait(10)
         connections.close_all()
@@ -120,16 +121,33 @@ def test_execute__same_job_held_by_another_session__refuses_and_writes_nothing(r
     holder.start()
     held.wait(10)
     try:
+        yield
+    finally:
+        release.set()
+        holder.join()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_execute__same_job_held_by_another_session__refuses_and_writes_nothing(registry: None) -> None:
+    run = make_job("exclusive", lambda scope: {"rows": 1})
+    with held_elsewhere("exclusive"):
         with pytest.raises(jobs.JobOverlap, match="another run of exclusive is under way"):
             jobs.execute(run)
         run.refresh_from_db()
         assert run.status == JobRun.Status.QUEUED
         assert not run.chunks.exists()
-    finally:
-        release.set()
-        holder.join()
     # control: once the holder is gone the same run goes through
     assert jobs.execute(run).status == JobRun.Status.SUCCEEDED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_run_job__same_job_held_by_another_session__is_refused_and_not_taken_up_later(registry: None) -> None:
+    make_job("exclusive", lambda scope: {"rows": 1}).delete()
+    with held_elsewhere("exclusive"), pytest.raises(CommandError, match="another run of exclusive is under way"):
+        call_command("run_job", "exclusive")
+    run = JobRun.objects.get()
+    assert (run.status, run.error) == (JobRun.Status.CANCELLED, "another run of exclusive is under way; wait for it or cancel it first")
+    assert jobs.unfinished_runs(run.created_at + timedelta(days=1)) == []
 
 
 @pytest.mark.django_db(transaction=True)

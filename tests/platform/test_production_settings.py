@@ -29,7 +29,8 @@ CODE = (
 )
 
 
-def _load(**changes: str | None) -> subprocess.CompletedProcess[str]:
+def _load(*command: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
+    """Loads the settings, or runs `command` of this interpreter, in the environment of a good production with `changes`."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     env = {**kept, **GOOD, "DJANGO_SETTINGS_MODULE": "loyalty_site.settings"}
     for name, value in changes.items():
@@ -37,7 +38,9 @@ def _load(**changes: str | None) -> subprocess.CompletedProcess[str]:
             env.pop(name, None)
         else:
             env[name] = value
-    return subprocess.run([sys.executable, "-c", CODE], env=env, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, *(command or ("-c", CODE))], env=env, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def test_production__complete_settings__load_and_are_strict() -> None:
@@ -93,3 +96,10 @@ def test_environment__not_named__is_production() -> None:
 def test_production__secret__is_not_printed_by_a_refusal() -> None:
     secret = "a-secret-that-is-too-short"
     assert secret not in _load(DJANGO_SECRET_KEY=secret).stderr
+
+
+def test_manage__settings_that_are_refused__ends_with_the_reason_alone() -> None:
+    done = _load("manage.py", "check", DJANGO_SECRET_KEY=None)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("manage.py: DJANGO_SECRET_KEY is missing or shorter than 32 characters; set a random one.")
+    assert "Traceback" not in done.stderr

@@ -40,6 +40,7 @@ class Command(BaseCommand):
         try:
             run = jobs.execute(run)
         except jobs.JobOverlap as error:
+            jobs.withdraw(run, str(error))
             raise CommandError(str(error)) from error
         self.stdout.write(json.dumps(self._summary(run)))
         if run.status != JobRun.Status.SUCCEEDED:

@@ -14,7 +14,7 @@ from django.urls import reverse
 from loyalty_site.roles import ROLES
 from predictions import services
 from predictions.models import ValueScore
-from predictions.services import Explained, InvalidProfile, Reason, Scored, SimilarCase, Unavailable, WhatIf
+from predictions.services import Compared, Explained, InvalidProfile, Reason, Scored, SimilarCase, Unavailable, WhatIf
 from tests.factories import NOW
 
 from . import rows
@@ -129,11 +129,13 @@ def test_pieces__what_the_services_say__stands_in_words(
     text = piece(client, pk, "fraud").content.decode()
     assert "No feature moved this score up or down." in text
     assert "add up" not in text
-    case = SimilarCase(pk, "P-9", NOW - timedelta(days=90), 0.21, True, Decimal("12.34"), 90, "EUR", {"sessions": (2.0, 3.0)})
+    alike = (Compared("usual deposit", 2.0, None, "40.00 EUR", "not known"),)
+    case = SimilarCase(pk, "P-9", NOW - timedelta(days=90), 0.21, True, Decimal("12.34"), 90, "EUR", alike)
     monkeypatch.setattr(services, "similar_cases", lambda player, count: [case])
     text = piece(client, pk, "similar").content.decode()
     assert "1 of 1 who looked like this on 2025-12-15 left" in text
     assert "12.34 EUR" in text
+    assert "usual deposit not known (here 40.00 EUR)" in text
     assert piece(client, pk, "nonsense").status_code == 404
 
 

@@ -112,7 +112,7 @@ def test_train__record__figures_baseline_candidates_curves_and_gate(trained):
     assert sum(record.importance.values()) == pytest.approx(1)
     assert "days_since_last_activity" in list(record.importance)[:2]
     assert sum(row["n"] for row in record.curves["reliability"]) == sum(row["n"] for row in record.curves["lift"])
-    checks = ["players", "auc", "brier", "calibration", "active cases", "auc_active", "brier_active"]
+    checks = ["players_measured", "auc", "brier", "calibration", "active cases", "auc_active", "brier_active"]
     assert [verdict.name for verdict in record.gate] == checks
     assert all(verdict.passed for verdict in record.gate)
     assert not any(name.startswith("currency") for name in trained.model.features)

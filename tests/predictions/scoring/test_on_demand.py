@@ -298,8 +298,9 @@ def test_similar_cases__player__finds_who_looked_alike_and_what_became_of_them()
         assert float(case.value) == pytest.approx(
             outcome.at[case.player_id, "ngr_90d"] * frame.at[case.player_id, "currency_unit"], abs=1e-4
         )
-    nearest = cases[0].features["sessions in 30 days"]
-    assert nearest[1] == frame.at[cases[0].player_id, "sessions_30d"]
+    nearest = next(one for one in cases[0].compared if one.label == "sessions in 30 days")
+    assert nearest.theirs == frame.at[cases[0].player_id, "sessions_30d"]
+    assert nearest.theirs_told == f"{nearest.theirs:,.0f}"
     assert PastCase.objects.count() == description["count"]
 
 

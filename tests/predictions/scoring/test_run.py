@@ -203,6 +203,8 @@ def test_publish__run_of_an_earlier_instant__does_not_replace_a_later_one():
     overtaken = ScoringRun.objects.get(as_of=earlier)
     assert overtaken.status == ScoringRun.Status.ABANDONED
     assert not ChurnScore.objects.filter(run=overtaken).exists()
+    stages = JobRun.objects.filter(name="predictions.publish")
+    assert list(stages.order_by("id").values_list("result__overtaken", flat=True)) == [None, 1]
 
 
 def test_predict__narrowed_to_players__scores_and_publishes_nothing():

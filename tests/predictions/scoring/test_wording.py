@@ -9,7 +9,7 @@ import pytest
 from predictions import wording
 from predictions.admin.export import reasons_text
 from predictions.admin.parts import reason_list
-from predictions.ml.features import FEATURES
+from predictions.ml.features import BY_NAME, FEATURES
 from predictions.models import ChurnScore, Kind, ScoringRun
 from predictions.services import MoneyUnit, in_words, money_unit
 
@@ -58,6 +58,12 @@ def test_figures__without_quartiles__are_stated_alone(feature: str, value: float
 )
 def test_quartiles__only_outside_the_middle_half__more_or_less_than_usual(value: float, words: str) -> None:
     assert told("weekend_share", value, WEEKEND) == words
+
+
+def test_figure_text__money_and_what_is_not_known__as_staff_read_it() -> None:
+    assert wording.figure_text(BY_NAME["deposit_mean"], 2.0, EURO) == "120.00 EUR"
+    assert wording.figure_text(BY_NAME["deposit_mean"], None, EURO) == "not known"
+    assert wording.figure_text(BY_NAME["sessions_30d"], 2.0, EURO) == "2"
 
 
 def test_quartiles__median_of_zero_and_next_to_nothing__is_not_high() -> None:
