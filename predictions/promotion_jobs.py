@@ -108,11 +108,8 @@ def _require_standing(run_id: int, *, hold: bool = False) -> None:
 
 @shared_task(name="predictions.execute_promotion", acks_late=False)
 def execute_promotion(*, run_id: int) -> None:
-    """Measure an approval. While another one is measured this one stays queued and is taken up later."""
-    try:
-        jobs.execute(JobRun.objects.get(pk=run_id))
-    except jobs.JobOverlap:
-        return
+    """Measure an approval, after one that is being measured."""
+    enqueueing.execute(run_id)
 
 
 register(

@@ -11,7 +11,6 @@ from typing import Any
 
 from celery import shared_task
 
-from loyalty_site.common import jobs
 from loyalty_site.common.jobs import Job, Scope, register
 from loyalty_site.common.models import JobRun
 from predictions import enqueueing
@@ -70,14 +69,11 @@ def enqueue(run: JobRun) -> bool:
 
 @shared_task(name="predictions.execute_training", acks_late=False)
 def execute_training(*, run_id: int) -> None:
-    """Run a training that staff started. When one runs already, this one stays queued and is taken up later.
+    """Run a training that staff started, after one that runs already.
 
     Acknowledged before it runs: a long training must not be delivered a second time. A run whose worker died is taken up again.
     """
-    try:
-        jobs.execute(JobRun.objects.get(pk=run_id))
-    except jobs.JobOverlap:
-        return
+    enqueueing.execute(run_id)
 
 
 register(

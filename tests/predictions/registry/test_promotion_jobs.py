@@ -176,18 +176,23 @@ def test_cancelled_while_it_is_measured__nothing_is_put_into_use_and_the_request
     assert not AuditEvent.objects.filter(action="predictions.model_promoted").exists()
 
 
-@pytest.mark.parametrize("how", ["cancelled", "failed"])
-def test_rerun__by_the_one_who_asked__decides_nothing_in_the_name_of_another(how, monkeypatch):
-    """Approved by B, stopped or broken; A, who asked, must not get it approved by B all the same."""
-    first = champion(saved())
-    request, decider = asked_for(saved(seed=10))
+def stopped(request: PromotionRequest, decider: Any, how: str, monkeypatch: pytest.MonkeyPatch) -> JobRun:
+    """The run of an approval that was cancelled before it began, or failed."""
     run = promotion_jobs.approve(request, decider, "yes", LATER)
     with monkeypatch.context() as broken:
         if how == "cancelled":
             cancel(run, actor=decider, reason="too early")
         else:
             broken.setattr(measure, "compare", lambda *_, **__: 1 / 0)
-        run = jobs.execute(run)
+        return jobs.execute(run)
+
+
+@pytest.mark.parametrize("how", ["cancelled", "failed"])
+def test_rerun__by_the_one_who_asked__decides_nothing_in_the_name_of_another(how, monkeypatch):
+    """Approved by B, stopped or broken; A, who asked, must not get it approved by B all the same."""
+    first = champion(saved())
+    request, decider = asked_for(saved(seed=10))
+    run = stopped(request, decider, how, monkeypatch)
     assert run.status == how.upper()
 
     with pytest.raises(ValueError, match=r"^An approval is one person's decision .*; approve again on the request's page\.$"):
@@ -208,13 +213,7 @@ def test_promote__stopped_run_that_is_open_again__refuses(how, monkeypatch):
     """As the page of jobs of an earlier release left it: the job's own rule, beside that of the framework."""
     champion(saved())
     request, decider = asked_for(saved(seed=10))
-    run = promotion_jobs.approve(request, decider, "yes", LATER)
-    with monkeypatch.context() as broken:
-        if how == "cancelled":
-            cancel(run, actor=decider, reason="too early")
-        else:
-            broken.setattr(measure, "compare", lambda *_, **__: 1 / 0)
-        run = jobs.execute(run)
+    run = stopped(request, decider, how, monkeypatch)
     monkeypatch.setattr(jobs, "rerun_refusal", lambda _name: "")
     rerun(run, actor=request.requested_by, reason="go on")
 
