@@ -1,12 +1,12 @@
-"""Pages of predictions over 1,000,000 players: p50, p95 and p99 of a request, the database's part of it, and the ratio to a floor.
+"""Pages of predictions over 1,000,000 players, of the API and of the admin: p50, p95 and p99, the database's part, the ratio to a floor.
 
     ./loyalty bench predictions_api [--players 1000000] [--requests 200] [--keep]
 
-Requests run through the whole application in this process (key, throttle, permissions, JSON), without a web server. The database's part is
-the time inside execute, all statements of the request together: key, run, model, thresholds, page, rows. The floor is what the page
-itself costs at least: the same number of rows by a primary-key range, in plain psycopg. "page" is the statements on the score tables
-alone (its keys, then its rows with the player's id); its ratio to the floor, asked beside each request, says what sorting, filtering and
-depth add. Milliseconds vary with the machine and what else it does; the ratio much less.
+Requests run through the whole application in this process (key or session, permissions, JSON or HTML), without a web server. The
+database's part is the time inside execute, all statements of the request together: key, run, model, thresholds, page, rows. The floor is
+what the page itself costs at least: the same number of rows by a primary-key range, in plain psycopg. "page" is the statements on the
+score tables alone (its keys, then its rows with the player's id); its ratio to the floor, asked beside each request, says what sorting,
+filtering and depth add. Milliseconds vary with the machine and what else it does; the ratio much less.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -26,6 +27,7 @@ import django
 AS_OF = datetime(2026, 3, 15, 2, 30, tzinfo=UTC)
 SEED = 0.20260315
 PAGE = 50
+UNITS = {"EUR": 60.0, "USD": 65.0}
 
 CLEAR = "TRUNCATE players_player, predictions_scoringrun, predictions_modelversion RESTART IDENTITY CASCADE"
 REASONS = json.dumps(
@@ -39,12 +41,15 @@ FILL = [
            registered_at, acquisition_channel, status, segment, risk_score, attributes, created_at, updated_at)
        SELECT 'B' || lpad(n::text, 8, '0'), '', '', '', '', '1985-05-05', 'MT', CASE WHEN n %% 10 = 0 THEN 'USD' ELSE 'EUR' END, '',
            %(now)s - interval '400 days', 'organic', 'ACTIVE', 'NEW', 0, '{}', %(now)s, %(now)s FROM generate_series(1, %(players)s) n""",
-    # a third at risk; probabilities in steps, because calibration makes ties; values with the long tail that values have
+    # three of five are long gone and nearly sure to stay away, of the others a third is at risk; probabilities in steps, because
+    # calibration makes ties; values with the long tail that values have
     """INSERT INTO predictions_churnscore (run_id, player_id, probability, lower, upper, value, priority, idle_days, reasons)
        SELECT %(run)s, id, p, greatest(p - 0.04, 0), least(p + 0.04, 1), v, least(p * m, 1), idle, '[]' FROM (
            SELECT id, p, v, idle, CASE WHEN v > 5000 THEN 1.5 WHEN v > 1000 THEN 1.2 ELSE 1 END AS m FROM (
-               SELECT id, round((random() ^ 2)::numeric, 3)::float8 AS p, round(exp(random() * 4 + random() * 4)::numeric, 4) AS v,
-                   floor(random() * 60)::int AS idle FROM players_player) a) b""",
+               SELECT id, round((CASE WHEN is_gone THEN 1 - random() ^ 2 / 5 ELSE random() ^ 2 END)::numeric, 3)::float8 AS p,
+                   round(exp(random() * 4 + random() * 4)::numeric, 4) AS v,
+                   floor(CASE WHEN is_gone THEN 91 + random() * 400 ELSE random() * 91 END)::int AS idle
+               FROM (SELECT id, random() < 0.6 AS is_gone FROM players_player) c) a) b""",
     """INSERT INTO predictions_valuescore (run_id, player_id, currency, value, p10, p50, p90, value_90, churn_adjusted, probabilistic,
            boosted, alive, purchases, confidence, reasons)
        SELECT %(run)s, s.player_id, p.currency, s.value, s.value * 0.4, s.value * 0.9, s.value * 2, s.value / 4,
@@ -104,6 +109,18 @@ DEEP: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+# lists of the admin, as a manager who may see everything opens them
+LISTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "admin, churn as it opens": ("churnscore", {}),
+    "admin, churn, high risk": ("churnscore", {"risk": "high"}),
+    "admin, churn, all players": ("churnscore", {"away": "all"}),
+    "admin, value": ("valuescore", {}),
+    "admin, fraud": ("fraudscore", {}),
+    "admin, segments": ("segmentscore", {}),
+    "admin, engagement": ("engagementscore", {}),
+}
+
+
 # every request asks for a threshold that nobody asked for before: on a hundredth, and between two
 _ON = [number / 100 for number in range(5, 100)]
 _BETWEEN = [0.05 + number * 0.0093 for number in range(100)]
@@ -155,15 +172,16 @@ def fill(players: int) -> Any:
             )
             versions[kind] = version.pk
         run = ScoringRun.objects.create(
-            as_of=AS_OF, status="PUBLISHED", is_current=True, versions=versions, started_at=AS_OF, published_at=AS_OF + timedelta(minutes=5)
-        )
+            as_of=AS_OF, status="PUBLISHED", is_current=True, versions=versions, summary={"units": UNITS},
+            started_at=AS_OF, published_at=AS_OF + timedelta(minutes=5),
+        )  # fmt: skip
         for statement in FILL:
             cursor.execute(statement, {"now": AS_OF, "players": players, "run": run.pk})
         for name, by in TABLES.items():
             cursor.execute(TOP.format(table=f"predictions_{name}", by=by), [REASONS, run.pk, run.pk])
             cursor.execute(f"VACUUM ANALYZE predictions_{name}")
         cursor.execute("VACUUM ANALYZE players_player")
-    run.summary = {"units": {}, **{kind: summarise(kind, run) for kind in TABLE_KINDS}}  # as publishing leaves it
+    run.summary = {"units": UNITS, **{kind: summarise(kind, run) for kind in TABLE_KINDS}}  # as publishing leaves it
     run.save(update_fields=["summary"])
     cache.clear()
     return run
@@ -180,6 +198,8 @@ def kept() -> Any:
 
 def deep_cursors(run: Any, players: int, count: int) -> dict[str, list[str]]:
     """Cursors at `count` places around the middle (or nine tenths) of the order, as a walk from page to page would have them."""
+    from django.http import QueryDict
+
     from predictions.api import paging
     from predictions.api.query import checked
     from predictions.api.views import PAGES
@@ -188,7 +208,7 @@ def deep_cursors(run: Any, players: int, count: int) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name, (kind, params) in DEEP.items():
         prediction: Any = PAGES[kind].prediction
-        values = checked(prediction.query, params)
+        values = checked(prediction.query, QueryDict(urlencode(params)))
         sort = prediction.sorts[values["sort_by"]]
         rows = SCORES[kind]._default_manager.filter(run=run).order_by(*sort.order)
         start = int(players * (0.9 if "nine tenths" in name else 0.5))
@@ -226,7 +246,32 @@ class Floor:
         return time.perf_counter() - started
 
 
-def measure(http: Any, floor: Floor, kind: str, variants: list[dict[str, Any]], requests: int) -> dict[str, Any]:
+def asking(http: Any, kind: str, variants: list[dict[str, Any]]) -> Callable[[int], None]:
+    """Asks the API for the page of a kind, with one variant of its parameters after the other."""
+
+    def ask(number: int) -> None:
+        answer = http.get(f"/api/v1/predictions/{kind}/predict", variants[number % len(variants)])
+        assert answer.status_code == 200, answer.content[:300]
+        assert answer.json()["data"]["results"], variants[number % len(variants)]
+
+    return ask
+
+
+def opening(http: Any, table: str, params: dict[str, Any]) -> Callable[[int], None]:
+    """Opens a list of the admin."""
+    from django.urls import reverse
+
+    address = reverse(f"admin:predictions_{table}_changelist")
+
+    def ask(number: int) -> None:
+        answer = http.get(address, params)
+        assert answer.status_code == 200, (table, answer.status_code)
+        assert len(answer.context_data["cl"].result_list) > 0, (table, params)
+
+    return ask
+
+
+def measure(ask: Callable[[int], None], floor: Floor, requests: int) -> dict[str, Any]:
     from django.db import connection
 
     total, database, page, base, cpu = [], [], [], [], []
@@ -235,10 +280,8 @@ def measure(http: Any, floor: Floor, kind: str, variants: list[dict[str, Any]], 
         clock = Clock()
         with connection.execute_wrapper(clock):
             started, busy = time.perf_counter(), time.process_time()
-            answer = http.get(f"/api/v1/predictions/{kind}/predict", variants[number % len(variants)])
+            ask(number)
             seconds, busy = time.perf_counter() - started, time.process_time() - busy
-        assert answer.status_code == 200, answer.content[:300]
-        assert answer.json()["data"]["results"], variants[number % len(variants)]
         if not first:
             first = {"first_total_ms": round(seconds * 1000, 1), "first_database_ms": round(clock.all * 1000, 1)}
         if number >= 5:  # the first ones fill what is remembered per run and the caches of this process
@@ -259,6 +302,7 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="use the rows that an earlier run of this benchmark left")
     arguments = parser.parse_args()
     django.setup()
+    from django.contrib.auth.models import User
     from django.test import Client
 
     from loyalty_site.common.api.keys import issue_key
@@ -282,14 +326,21 @@ def main() -> None:
     for name, (kind, variants) in work.items():
         # a threshold that comes again would be remembered
         requests = min(arguments.requests, len(variants) - 5) if name in THRESHOLDS else arguments.requests
-        found = measure(http, floor, kind, variants, requests)
-        report["pages"][name] = found
-        print(
-            f"{name:42} total {found['total']}  database {found['database']}  page {found['page']}  floor {found['floor']}  "
-            f"x{found['ratio']}  cpu {found['cpu_ms']} ms  first {found['first_total_ms']} ms",
-            flush=True,
-        )
+        tell(name, measure(asking(http, kind, variants), floor, requests), report)
+    staff = Client(headers={"Host": "localhost"})
+    staff.force_login(User.objects.create_superuser(f"benchmark {now.timestamp()}"))
+    for name, (table, params) in LISTS.items():
+        tell(name, measure(opening(staff, table, params), floor, max(arguments.requests // 4, 20)), report)
     print(json.dumps(report))
+
+
+def tell(name: str, found: dict[str, Any], report: dict[str, Any]) -> None:
+    report["pages"][name] = found
+    print(
+        f"{name:42} total {found['total']}  database {found['database']}  page {found['page']}  floor {found['floor']}  "
+        f"x{found['ratio']}  cpu {found['cpu_ms']} ms  first {found['first_total_ms']} ms",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":
