@@ -15,6 +15,10 @@ others. The quantiles by boosting see the same deposits (bg_recency, bg_frequenc
 calibration holds whatever says the mean. What BG/NBD's own interval holds stands among the candidates. The mean of a skewed value may lie
 outside P10 to P90 by either method.
 
+Of players who almost certainly bring in nothing (`ltv_interval`, group 0), trees still expect a little of the scale, and of a former whale
+a little is much: without more they would lead every list. What came of it among held-out such players is next to nothing, so theirs is
+multiplied by the slope of what came on what was expected (`certain_slope`).
+
 Nothing is measured on players that were learned from: players are divided by id into three parts, trees for the players of a part learn
 from the other two, and all choices, calibrations and reported figures use those. (Label windows of neighbouring cut-offs overlap, so a
 later cut-off alone would not be unseen.) The trees in use learn from all players of all development cut-offs.
@@ -46,6 +50,7 @@ _CONTEXT = ("currency", "currency_unit")
 class LtvModel:
     """`interval` is that of 90 days, `extended` the one over `days`, the longest time measured; beyond, it grows with the value.
 
+    `certain_slope`: what is expected of players of whom almost certainly nothing comes is multiplied by it, from 0 to 1.
     `confidence`: per group of `extended`, the share of held-out players whose value over `days` lay within P10 to P90, ends included.
     """
 
@@ -57,6 +62,7 @@ class LtvModel:
     interval: Interval
     extended: Interval
     days: int
+    certain_slope: float
     confidence: tuple[float, ...]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -70,9 +76,9 @@ class LtvModel:
         bounds = self.interval.of(distribution)
         growth = self.growth.of(self.deposits, frame, YEAR)
         ends = self.extended.of(distribution, growth)
-        boosted_90 = distribution["value"].to_numpy()
+        boosted, value_90 = self.expected(distribution, ends) * growth, self.expected(distribution, bounds)
         probabilistic = self.deposits.value(frame, YEAR)
-        value, value_90 = self._of_method(boosted_90 * growth, probabilistic), boosted_90
+        value = self._of_method(boosted, probabilistic)
         if self.algorithm == PROBABILISTIC:
             value_90 = np.where(np.isnan(probabilistic), value_90, self.deposits.value(frame, ltv_growth.WINDOW))
         columns = {
@@ -82,7 +88,7 @@ class LtvModel:
             "p90": ends["p90"].to_numpy(),
             "value_90": value_90,
             "probabilistic": probabilistic,
-            "boosted": boosted_90 * growth,
+            "boosted": boosted,
             "alive": self.deposits.alive(frame),
             "purchases": self.deposits.purchases(frame, YEAR),
             "confidence": np.asarray(self.confidence)[ends["group"].to_numpy()],
@@ -91,6 +97,10 @@ class LtvModel:
             "p90_90": bounds["p90"].to_numpy(),
         }
         return pd.DataFrame(columns, index=frame.index)
+
+    def expected(self, distribution: pd.DataFrame, bounds: pd.DataFrame) -> np.ndarray:
+        """The mean of a `Boosted.distribution` over 90 days, currency units, shape (rows,), as told beside the ends `bounds`."""
+        return expected(distribution, bounds, self.certain_slope)
 
     def _of_method(self, boosted: np.ndarray, probabilistic: np.ndarray) -> np.ndarray:
         """The value by the method in use, shape (rows,): by boosting wherever deposits say nothing."""
@@ -101,12 +111,16 @@ class LtvModel:
     def explain(self, frame: pd.DataFrame) -> Explanation:
         """Contributions to `value`. Each row's base is what an average player who stays as long as this one would bring in.
 
-        By boosting: `Boosted.contributions` times the growth. By deposits: margin x alive x deposit days if alive x spend, each factor's
-        Shapley value against its training mean, entered under bg_recency, bg_frequency and bg_spend.
+        By boosting: `Boosted.contributions` times the growth and, as the base, times the slope where almost certainly nothing comes. By
+        deposits: margin x alive x deposit days if alive x spend, each factor's Shapley value against its training mean, entered under
+        bg_recency, bg_frequency and bg_spend.
         """
         parts, base = self.boosted.contributions(frame)
+        distribution = self.boosted.distribution(frame)
         growth = self.growth.of(self.deposits, frame, YEAR)
-        parts, base = parts * growth[:, None], base * growth
+        ends = self.extended.of(distribution, growth)
+        factor = growth * _kept(ends, self.certain_slope)
+        parts, base = parts * factor[:, None], base * factor
         if self.algorithm == PROBABILISTIC:
             known = ~np.isnan(frame["bg_age"].to_numpy(float))
             by_deposits, deposit_base = self.deposits.contributions(frame[known], YEAR)
@@ -114,7 +128,7 @@ class LtvModel:
             for name, column in by_deposits.items():
                 parts[known, self.features.index(name)] = column
             base[known] = deposit_base
-        value = self._of_method(self.boosted.value(frame) * growth, self.deposits.value(frame, YEAR))
+        value = self._of_method(self.expected(distribution, ends) * growth, self.deposits.value(frame, YEAR))
         if not np.allclose(base + parts.sum(axis=1), value, rtol=1e-5, atol=1e-6):
             raise ArithmeticError("contributions do not add up to the value")
         return Explanation(self.features, parts, base, "currency units")
@@ -153,8 +167,10 @@ def train(history: History, *, seed: int) -> Trained:
     earlier = _learn(development[:-1], features, seed)
     distribution = earlier.distribution(last.features)
     truth = last.labels["ngr_90d"].to_numpy(float)
-    algorithm = choose(deposits, last.features, distribution, truth)
     interval = ltv_interval.fit(distribution, truth)
+    bounds = interval.of(distribution)
+    slope = certain_slope(distribution, bounds, truth)
+    algorithm = choose(deposits, last.features, expected(distribution, bounds, slope), distribution["scale"].to_numpy(), truth)
     # for measuring: trees that saw all development cut-offs, but not these players
     measured = _learn(development, features, seed)
     # with everybody, as who is not eligible later still counts for the year; never the evaluation cut-off, whose labels only measure
@@ -173,6 +189,7 @@ def train(history: History, *, seed: int) -> Trained:
         interval,
         extended,
         days,
+        slope,
         confidence=(ltv_interval.COVERAGE,) * len(extended.shift),
     )
     return record(draft, development, evaluation, distribution, measured, known, seed=seed)
@@ -225,13 +242,37 @@ def stacked(cutoffs: Sequence[Cutoff]) -> tuple[pd.DataFrame, np.ndarray]:
     return rows, np.concatenate([cutoff.labels["ngr_90d"].to_numpy(float) for cutoff in cutoffs])
 
 
-def choose(deposits: Deposits, frame: pd.DataFrame, distribution: pd.DataFrame, truth: np.ndarray) -> str:
-    """The method with the lower error among depositors; boosting when equal."""
+def certain_slope(distribution: pd.DataFrame, bounds: pd.DataFrame, truth: np.ndarray) -> float:
+    """Slope, from 0 to 1, of what came on what was expected of held-out players of whom almost certainly nothing comes (group 0).
+
+    Least squares through 0 of the error over the player's scale, as everywhere here. 1 for fewer than 100 such players, or when nothing
+    at all was expected of them.
+    """
+    certain = (bounds["group"] == 0).to_numpy()
+    value, scale = distribution["value"].to_numpy()[certain], distribution["scale"].to_numpy()[certain]
+    square = float((value**2 / scale).sum())
+    if certain.sum() < ltv_interval.MINIMUM or square == 0:
+        return 1.0
+    return float(np.clip((truth[certain] * value / scale).sum() / square, 0.0, 1.0))
+
+
+def expected(distribution: pd.DataFrame, bounds: pd.DataFrame, slope: float) -> np.ndarray:
+    """The mean of each player over 90 days, currency units, shape (rows,)."""
+    answer: np.ndarray = distribution["value"].to_numpy() * _kept(bounds, slope)
+    return answer
+
+
+def _kept(bounds: pd.DataFrame, slope: float) -> np.ndarray:
+    answer: np.ndarray = np.where(bounds["group"] == 0, slope, 1.0)
+    return answer
+
+
+def choose(deposits: Deposits, frame: pd.DataFrame, by_trees: np.ndarray, scale: np.ndarray, truth: np.ndarray) -> str:
+    """The method with the lower error over 90 days among depositors; boosting when equal. Arrays (rows,), in the order of `frame`."""
     known = frame["bg_age"].notna().to_numpy()
-    scale = distribution["scale"].to_numpy()[known]
-    by_deposits = scaled_error(truth[known], deposits.value(frame[known], ltv_growth.WINDOW), scale)
-    by_trees = scaled_error(truth[known], distribution["value"].to_numpy()[known], scale)
-    return PROBABILISTIC if by_deposits < by_trees else BOOSTED
+    of_deposits = scaled_error(truth[known], deposits.value(frame[known], ltv_growth.WINDOW), scale[known])
+    of_trees = scaled_error(truth[known], by_trees[known], scale[known])
+    return PROBABILISTIC if of_deposits < of_trees else BOOSTED
 
 
 def _learn(cutoffs: Sequence[Cutoff], features: tuple[str, ...], seed: int) -> Learned:

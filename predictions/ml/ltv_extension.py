@@ -47,8 +47,8 @@ def held_out(model: "LtvModel", measured: "Learned", known: Known, *, seed: int)
         growth = ltv_growth.fit(model.deposits, known.of(rest), seed=seed)
         interval = fit(distribution[rest], model.deposits, growth, known.of(rest))
         stretch = growth.of(model.deposits, known.rows[own], known.days)
-        value[own] = distribution["value"].to_numpy()[own] * stretch
         bounds.append(interval.of(distribution[own], stretch))
+        value[own] = model.expected(distribution[own], bounds[-1]) * stretch
     order = np.concatenate([np.flatnonzero(part == number) for number in range(PARTS)])
     ends = pd.concat(bounds).iloc[np.argsort(order)]
     # the group that the model in use puts a player into, as that is the one whose coverage is shown

@@ -37,7 +37,7 @@ def record(
     frame, truth = evaluation.features, evaluation.labels["ngr_90d"].to_numpy(float)
     held_out = measured.distribution(frame)
     scale, bounds = held_out["scale"].to_numpy(), draft.interval.of(held_out)
-    value = chosen_value(draft, frame, held_out)
+    value = chosen_value(draft, frame, held_out, bounds)
     figures = errors(truth, value, scale) | of_median(truth, bounds["p50"].to_numpy()) | coverage(truth, bounds)
     extended = None if known is None else ltv_extension.held_out(draft, measured, known, seed=seed)
     over, of_group = (truth, bounds) if known is None or extended is None else (known.far, extended.bounds)
@@ -68,9 +68,9 @@ def record(
     return Trained(model, answer)
 
 
-def chosen_value(model: "LtvModel", frame: pd.DataFrame, distribution: pd.DataFrame) -> np.ndarray:
-    """Over 90 days by the method in use, from held-out predictions of the trees; shape (rows,)."""
-    boosted = distribution["value"].to_numpy()
+def chosen_value(model: "LtvModel", frame: pd.DataFrame, distribution: pd.DataFrame, bounds: pd.DataFrame) -> np.ndarray:
+    """Over 90 days by the method in use, from held-out predictions of the trees and their interval; shape (rows,)."""
+    boosted = model.expected(distribution, bounds)
     if model.algorithm != PROBABILISTIC:
         return boosted
     by_deposits = model.deposits.value(frame, WINDOW)
@@ -131,7 +131,7 @@ def _candidates(model: "LtvModel", development: Sequence[Cutoff], distribution: 
     by_deposits = errors(truth, simulated["value"].to_numpy(), scale)
     by_deposits["coverage_all"] = metrics.coverage(truth, simulated["p10"], simulated["p90"])
     bounds = model.interval.of(distribution[depositors])
-    by_trees = errors(truth, distribution["value"].to_numpy()[depositors], scale)
+    by_trees = errors(truth, model.expected(distribution[depositors], bounds), scale)
     by_trees["coverage_all"] = metrics.coverage(truth, bounds["p10"], bounds["p90"])
     rows = [
         (BOOSTED, by_trees),
@@ -153,6 +153,7 @@ def _parameters(model: "LtvModel", seed: int) -> Mapping[str, Any]:
         "growth_days": model.growth.days,
         "growth_correction": model.growth.correction,
         "confidence_days": model.days,
+        "certain_slope": model.certain_slope,
         "seed": seed,
     }
 

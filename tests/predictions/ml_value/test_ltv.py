@@ -324,10 +324,45 @@ def test_choose__between_both__takes_the_lower_error():
             return frame["guess"].to_numpy()
 
     truth = np.array([1.0, 5.0, 0.0])
-    distribution = pd.DataFrame({"value": [1.0, 4.0, 0.0], "scale": [1.0, 1.0, 1.0]})
+    by_trees, scale = np.array([1.0, 4.0, 0.0]), np.ones(3)
     frame = pd.DataFrame({"bg_age": [1.0, 1.0, np.nan], "guess": [1.0, 4.9, np.nan]})
-    assert ltv.choose(Deposits(), frame, distribution, truth) == "BG/NBD and Gamma-Gamma"
-    assert ltv.choose(Deposits(), frame.assign(guess=[1.0, 3.0, np.nan]), distribution, truth) == "gradient boosting"
+    assert ltv.choose(Deposits(), frame, by_trees, scale, truth) == "BG/NBD and Gamma-Gamma"
+    assert ltv.choose(Deposits(), frame.assign(guess=[1.0, 3.0, np.nan]), by_trees, scale, truth) == "gradient boosting"
+
+
+def certain_players(values, truth, count=50):
+    """Players of group 0 (`values` expected, `truth` came, in turn, scale 1 and 4), and one of another group."""
+    value = np.append(np.tile(values, count), 100.0)
+    distribution = pd.DataFrame({"value": value, "scale": np.append(np.tile([1.0, 4.0], count), 1.0)})
+    bounds = pd.DataFrame({"group": [0] * (2 * count) + [1]})
+    return distribution, bounds, np.append(np.tile(truth, count), 50.0)
+
+
+def test_certain_slope__of_players_of_whom_almost_nothing_comes__is_by_hand():
+    # (1 * 2 / 1 + 2 * 8 / 4) / (2 * 2 / 1 + 8 * 8 / 4) = 6 / 20; the player of another group does not count
+    distribution, bounds, truth = certain_players([2.0, 8.0], [1.0, 2.0])
+    assert ltv.certain_slope(distribution, bounds, truth) == pytest.approx(0.3)
+    assert ltv.certain_slope(distribution, bounds, -truth) == 0.0
+    assert ltv.certain_slope(distribution, bounds, 9 * truth) == 1.0
+    assert ltv.expected(distribution, bounds, 0.3)[[0, 1, -1]].tolist() == pytest.approx([0.6, 2.4, 100.0])
+
+
+@pytest.mark.parametrize(("values", "count"), [([0.0, 0.0], 50), ([2.0, 8.0], 49)])
+def test_certain_slope__of_nothing_expected_or_too_few__changes_nothing(values, count):
+    assert ltv.certain_slope(*certain_players(values, [1.0, 2.0], count)) == 1.0
+
+
+def test_predict__of_players_of_whom_almost_certainly_nothing_comes__expects_less_by_the_slope(history, trained):
+    from dataclasses import replace
+
+    features = history.evaluation.features
+    whole, half = (replace(trained.model, algorithm="gradient boosting", certain_slope=slope).predict(features) for slope in (1.0, 0.5))
+    for value, ends in (("value", ["p10", "p90"]), ("value_90", ["p10_90", "p90_90"])):
+        certain = (whole[ends] == 0).all(axis=1)
+        assert 0 < certain.sum() < len(features)
+        np.testing.assert_allclose(half[value], np.where(certain, whole[value] / 2, whole[value]))
+    assert 0 <= trained.model.certain_slope < 1
+    assert trained.record.parameters["certain_slope"] == trained.model.certain_slope
 
 
 def test_scaled_error__of_two_players__is_by_hand():
