@@ -6,7 +6,7 @@ last key, the run and the filters it belongs to, and is signed: it cannot be mix
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -14,7 +14,7 @@ from typing import Any
 
 from django.core import signing
 from django.core.cache import cache
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from loyalty_site.common.api.problems import Problem, field_problem
 from predictions.models import ScoringRun
@@ -26,16 +26,29 @@ _NOT_FILTERS = frozenset({"page", "page_size", "cursor", "include_details"})
 
 @dataclass(frozen=True)
 class Sort:
-    """`column` of the score table (or of the player), with the player as the last key where the column is not unique."""
+    """`column` of the score table (or of the player), with the player as the last key where the column is not unique.
+
+    `nullable`: rows without a value come after all others, whichever the direction.
+    """
 
     column: str
     descending: bool = True
     unique: bool = False
+    nullable: bool = False
 
     @property
     def order(self) -> list[str]:
         first = f"-{self.column}" if self.descending else self.column
         return [first] if self.unique else [first, "player_id"]
+
+    def parts(self, rows: QuerySet[Any]) -> list[QuerySet[Any]]:
+        """`rows` in order, as ranges of the index one after the other: those with a value, then those without.
+
+        An index that falls holds nulls first, so no single range of it has them last. The part without a value keeps the whole order,
+        though its first key is the same everywhere: by the player alone the planner would not see that the index has that order.
+        """
+        ordered = rows.order_by(*self.order)
+        return [ordered.filter(**{f"{self.column}__isnull": empty}) for empty in (False, True)] if self.nullable else [ordered]
 
     def value_of(self, row: Any) -> Any:
         """The key of a row, as JSON holds it exactly."""
@@ -85,21 +98,37 @@ def _bad_cursor(detail: str) -> Problem:
 
 
 def keys_after(rows: QuerySet[Any], sort: Sort, position: Position, limit: int) -> list[int]:
-    """Player ids after a position, in order. Two exact index ranges: the rest of the equal values, then the values beyond."""
-    ordered = rows.order_by(*sort.order)
-    beyond = Q(**{f"{sort.column}__{'lt' if sort.descending else 'gt'}": position.value})
-    if sort.unique:
-        return list(ordered.filter(beyond).values_list("player_id", flat=True)[:limit])
-    equal = rows.filter(**{sort.column: position.value}, player_id__gt=position.player_id).order_by("player_id")
-    found = list(equal.values_list("player_id", flat=True)[:limit])
-    if len(found) < limit:
-        found += ordered.filter(beyond).values_list("player_id", flat=True)[: limit - len(found)]
-    return found
+    """Player ids after a position, in order. Exact index ranges: the rest of the equal values, the values beyond, the rows without one."""
+    first, *rest = sort.parts(rows)
+    if position.value is None:
+        # the position is among the rows without a value, which are the last part
+        ranges = [one.filter(player_id__gt=position.player_id) for one in rest]
+    else:
+        beyond = first.filter(**{f"{sort.column}__{'lt' if sort.descending else 'gt'}": position.value})
+        equal = rows.filter(**{sort.column: position.value}, player_id__gt=position.player_id).order_by("player_id")
+        ranges = [beyond] if sort.unique else [equal, beyond, *rest]
+    return _first_of(ranges, limit)
 
 
 def keys_from(rows: QuerySet[Any], sort: Sort, offset: int, limit: int) -> list[int]:
     """Player ids from an offset on, in order."""
-    return list(rows.order_by(*sort.order).values_list("player_id", flat=True)[offset : offset + limit])
+    first, *rest = sort.parts(rows)
+    found = list(first.values_list("player_id", flat=True)[offset : offset + limit])
+    for empty in rest:
+        if len(found) < limit:
+            # the page may lie beyond the last value: counted no further than the offset, which is bounded (`query.DEEPEST_ROW`)
+            skipped = 0 if found else offset - first[:offset].count()
+            found += empty.values_list("player_id", flat=True)[skipped : skipped + limit - len(found)]
+    return found
+
+
+def _first_of(ranges: Sequence[QuerySet[Any]], limit: int) -> list[int]:
+    """The first player ids of ranges that follow each other; later ranges are read only when the earlier do not fill the limit."""
+    found: list[int] = []
+    for one in ranges:
+        if len(found) < limit:
+            found += one.values_list("player_id", flat=True)[: limit - len(found)]
+    return found
 
 
 def rows_of(rows: QuerySet[Any], keys: list[int]) -> list[Any]:

@@ -128,7 +128,11 @@ class ValueQuery(PageQuery):
     segment = _choice([*advice.VALUE_SEGMENTS, ALL], "Only players of this value segment.", ALL)
     min_ltv = NumberParameter(required=False, min_value=-1e15, max_value=1e15, help_text="Only players with at least this predicted value.")
     currency = serializers.RegexField(r"^[A-Z]{3}\Z", required=False, help_text="Only players of this currency (ISO 4217).")
-    sort_by = _choice(["predicted_ltv", "churn_adjusted_ltv", "user_id"], "Largest first; user_id ascending.", "predicted_ltv")
+    sort_by = _choice(
+        ["predicted_ltv", "churn_adjusted_ltv", "user_id"],
+        "Largest first, players without the value last; user_id ascending.",
+        "predicted_ltv",
+    )
 
 
 class FraudQuery(PageQuery):

@@ -23,7 +23,7 @@ class Ltv(Prediction):
     query = query.ValueQuery
     shape = shapes.ValueResultSerializer
     summary_shape = shapes.ValueSummarySerializer
-    sorts = {"predicted_ltv": Sort("value"), "churn_adjusted_ltv": Sort("churn_adjusted"), "user_id": BY_PLAYER}
+    sorts = {"predicted_ltv": Sort("value"), "churn_adjusted_ltv": Sort("churn_adjusted", nullable=True), "user_id": BY_PLAYER}
 
     def where(self, context: Context) -> Q:
         values = context.values
