@@ -34,14 +34,17 @@ AGES = frozenset({"tenure_days", "bg_age"})
 _SEED = 0  # the same players every night, as far as they are still there: what differs is what they do
 _BATCH = 10_000
 _MOST_SHOWN, _MOST_NAMED = 10, 3
+# Cut-offs move with the end of the data: by less than the week between two scheduled trainings a model changes by next to nothing.
+NEWER_DAYS = 7
+_CUTOFF = "cutoff"  # in a version's reference: the instant that it is of
 
 
 def reference(kind: str, history: "History", names: Sequence[str], at: datetime) -> dict[str, Any]:
     """What a version keeps of the features it learned from: their bins among the eligible players of the last development cut-off.
 
     Of these, the ones that the kind says something of when the history ends (`at`), as far as consent goes: as in a run (`of_run`).
-    Those added to its sample are left out, as a run is compared by a plain sample too. {} below `drift.FEWEST_ROWS` players, which tell
-    too little of a distribution.
+    Those added to its sample are left out, as a run is compared by a plain sample too. "cutoff" is the instant they are of, as ISO text.
+    {} below `drift.FEWEST_ROWS` players, which tell too little of a distribution.
     """
     from predictions.ml import drift
 
@@ -50,14 +53,15 @@ def reference(kind: str, history: "History", names: Sequence[str], at: datetime)
     if len(eligible) < drift.FEWEST_ROWS:
         logger.info("predictions.no_reference_of_features rows=%s", len(eligible))
         return {}
-    return drift.reference_bins(eligible, names)
+    return {**drift.reference_bins(eligible, names), _CUTOFF: latest.as_of.isoformat()}
 
 
 def of_run(run: ScoringRun) -> dict[str, dict[str, Any]]:
     """Kind to the drift of the features of its version, as plain JSON, for every kind that `run` scores.
 
     {"version", "level": none, moderate or major, "rows", "reference_rows", "features", "moved", "most_moved": [{"feature", "psi",
-    "limit", "level", "missing_before", "missing_now"}, ...]}, `most_moved` with the largest PSI first. Where nothing can be compared,
+    "limit", "level", "missing_before", "missing_now", "quartiles_before", "quartiles_now"}, ...]}, `most_moved` with the largest PSI first
+    (quartiles as `drift.Drift` has them; runs of earlier releases kept none). Where nothing can be compared,
     {"version", "level": "unknown", "reason"}. A kind has the highest level of its features: those with `LEAST_IMPORTANCE` for the version;
     `AGES` are not compared. A warning is logged for each kind that moved. Players are those who may come and go as they please and, but
     for fraud, have consented where consent is asked for (`predictions.eligibility`).
@@ -109,14 +113,41 @@ def in_words(found: Mapping[str, Any] | None) -> str:
 
 
 def remedy(version: ModelVersion) -> str:
-    """What to do about players who have changed since `version` was trained: nothing more where a later version has its place already."""
+    """What to do about players who have changed since `version` was trained: nothing more where a later version has its place already.
+
+    Training again is advised only where the run that is shown knew activity at least NEWER_DAYS later than the data of the training.
+    """
     kind, status = version.get_kind_display(), ModelVersion.Status
     if version.status != status.CHAMPION:
         return f"{version} is not in use any more: the next scoring run compares the players with those of the version that is."
-    waiting = ModelVersion.objects.filter(kind=version.kind, status=status.CANDIDATE, number__gt=version.number).order_by("-number").first()
+    later = ModelVersion.objects.filter(kind=version.kind, status=status.CANDIDATE, number__gt=version.number)
+    waiting = later.exclude(sha256=version.sha256).order_by("-number").first()  # the promotion of the same file would be refused
     if waiting is not None:
         return f"{waiting} was trained since: compare the two, and ask for its promotion."
-    return f"Its figures were measured on players of another kind: train {kind} again on the page Models, and ask for its promotion."
+    if (newer := _days_newer(version)) >= NEWER_DAYS:
+        return (
+            f"Its figures were measured on players of another kind, and {newer} days of activity have come since: train {kind} again on "
+            "the page Models, and ask for its promotion."
+        )
+    return (
+        f"Training again would change next to nothing now: {version} learned from data up to {version.as_of:%Y-%m-%d}, and there are none "
+        f"{NEWER_DAYS} days newer. The last players that it learned from are those of {_days_back(version)} days before that day, because "
+        "outcomes take that long; a season or growth since then shows here. Wait for newer data and watch the figures of the next training."
+    )
+
+
+def _days_newer(version: ModelVersion) -> int:
+    """Whole days by which the activity known to the run that is shown is later than the data of the training; 0 where none is known."""
+    data_through = ScoringRun.objects.filter(is_current=True).values_list("data_through", flat=True).first()
+    return max((data_through - version.as_of).days, 0) if data_through is not None else 0
+
+
+def _days_back(version: ModelVersion) -> str:
+    """How long before the end of its data the last cut-off lies that the version learned from; versions of earlier releases kept none."""
+    kept = version.reference.get(_CUTOFF)
+    if kept is None:
+        return f"more than {version.horizon_days}"
+    return str((version.as_of - datetime.fromisoformat(kept)).days)
 
 
 def _sample(run: ScoringRun) -> "pd.DataFrame":
@@ -184,7 +215,12 @@ def _looked_at(version: ModelVersion) -> dict[str, Any]:
 
 def _plain(one: "Drift") -> dict[str, Any]:
     figures = {name: round(getattr(one, name), 4) for name in ("psi", "limit", "missing_before", "missing_now")}
-    return {"feature": one.feature, "level": one.level, **figures}
+    quartiles = {name: _rounded(getattr(one, name)) for name in ("quartiles_before", "quartiles_now")}
+    return {"feature": one.feature, "level": one.level, **figures, **quartiles}
+
+
+def _rounded(quartiles: Sequence[float] | None) -> list[float] | None:
+    return None if quartiles is None else [round(one, 4) for one in quartiles]
 
 
 def _report(run: ScoringRun, kind: str, found: Mapping[str, Any]) -> None:

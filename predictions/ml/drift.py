@@ -38,7 +38,8 @@ class DriftError(ValueError):
 class Drift:
     """One feature. `limit` is the PSI from which it counts as moved at this number of rows, `ks_limit` the same for KS.
 
-    `missing_before` and `missing_now` are shares of NaN.
+    `missing_before` and `missing_now` are shares of NaN. `quartiles_before` and `quartiles_now` (lower, median, upper) are those of the
+    known values: None where all are unknown, and before also where the reference kept none.
     """
 
     feature: str
@@ -50,6 +51,8 @@ class Drift:
     level: str
     missing_before: float
     missing_now: float
+    quartiles_before: list[float] | None
+    quartiles_now: list[float] | None
     rows: int
 
 
@@ -164,5 +167,7 @@ def _drift(name: str, kept: Mapping[str, Any], values: np.ndarray, reference_row
         level=level,
         missing_before=int(kept["missing"]) / reference_rows,
         missing_now=missing / len(values),
+        quartiles_before=kept.get("quartiles"),
+        quartiles_now=_quartiles(values[np.isfinite(values)]),
         rows=len(values),
     )

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from loyalty_site.common.models import AuditEvent, JobChunk, JobRun
 from loyalty_site.navigation import badge_counts
 from loyalty_site.roles import ROLES
 from predictions import promotion_jobs, training_jobs
-from predictions.models import ModelVersion, PromotionRequest
+from predictions.models import ModelVersion, PromotionRequest, ScoringRun
 from tests.factories import NOW
 
 from . import rows
@@ -260,15 +261,46 @@ STILL = {"feature": "sessions_30d", "level": "none", "psi": 0.012, "limit": 0.1,
 
 
 def drifted(level: str, *features: dict[str, Any]) -> ModelVersion:
-    """A churn version in use, and a published run that found this drift for it."""
+    """A churn version in use, and a published run that found this drift for it, in data of a month after the training."""
     run = rows.run()
     version = ModelVersion.objects.get(pk=run.versions["churn"])
+    run.data_through = version.as_of + timedelta(days=30)
     moved = sum(one["level"] != "none" for one in features)
     found = {"version": version.pk, "level": level, "rows": 18240, "reference_rows": 17655, "features": 64, "moved": moved}
     run.summary = {"drift": {"churn": {**found, "most_moved": list(features)}}}
     run.published_at = NOW
-    run.save(update_fields=["summary", "published_at"])
+    run.save(update_fields=["summary", "published_at", "data_through"])
     return version
+
+
+@pytest.mark.parametrize(
+    ("feature", "before", "now", "told"),
+    [
+        ("deposits_90d", [0.5, 2.0, 12.25], [1.0, 3.25, 1240.0], "quartiles 0.5 / 2 / 12 → 1 / 3.2 / 1,240 typical deposits"),
+        ("days_since_last_deposit", None, [1.0, 2.0, 9.0], "quartiles not known → 1 / 2 / 9 days"),
+        ("bonus_take_rate", [0.1, 0.2, 0.3], None, "quartiles 10.0 % / 20.0 % / 30.0 % → not known"),
+    ],
+)
+def test_version__values_moved__quartiles_before_and_now(
+    feature: str, before: list[float] | None, now: list[float] | None, told: str, client_of: Callable[..., Client]
+) -> None:
+    version = drifted("major", {**MOVED, "feature": feature, "quartiles_before": before, "quartiles_now": now})
+    page = client_of("CRM manager").get(change("modelversion", version.pk)).content.decode()
+    assert f'<small class="pred-note">{told}; unknown 0.0 % → 25.0 %</small>' in page
+
+
+def test_version__run_of_an_earlier_release_without_quartiles__shows_the_unknown_alone(client_of: Callable[..., Client]) -> None:
+    page = client_of("CRM manager").get(change("modelversion", drifted("major", MOVED).pk)).content.decode()
+    assert '<small class="pred-note">unknown 0.0 % → 25.0 %</small>' in page
+
+
+def test_version__no_newer_data__page_and_scores_advise_no_training(client_of: Callable[..., Client]) -> None:
+    version, client = drifted("major", MOVED), client_of("CRM manager")
+    ScoringRun.objects.update(data_through=version.as_of)
+    for url in (change("modelversion", version.pk), reverse("admin:predictions_churnscore_changelist")):
+        page = client.get(url).content.decode()
+        assert "Training again would change next to nothing now" in page
+        assert "on the page Models" not in page
 
 
 def test_version__players_have_changed__page_list_and_scores_say_so(client_of: Callable[..., Client]) -> None:

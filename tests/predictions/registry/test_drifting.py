@@ -133,11 +133,78 @@ def test_of_run__a_version_that_looks_at_ages_alone__is_not_called_unmoved() -> 
 def test_remedy__says_what_is_left_to_do() -> None:
     all_champions()
     version = ModelVersion.objects.get(kind="churn")
-    assert drifting.remedy(version).endswith("train Churn again on the page Models, and ask for its promotion.")
-    newer = saved(kind="churn")
+    same = saved(kind="churn")
+    ModelVersion.objects.filter(pk=same.pk).update(sha256=version.sha256)
+    assert "was trained since" not in drifting.remedy(version)  # its promotion would be refused: nothing would change
+    newer = saved(kind="churn", seed=1)
     assert drifting.remedy(version) == f"{newer} was trained since: compare the two, and ask for its promotion."
     version.status = ModelVersion.Status.RETIRED
     assert drifting.remedy(version).startswith(f"{version} is not in use any more: the next scoring run compares")
+
+
+@pytest.mark.parametrize(
+    ("kept", "days_back"), [({"cutoff": "2025-11-15T00:00:00+00:00"}, "120 days"), ({}, "more than 30 days")], ids=["kept", "older version"]
+)
+def test_remedy__no_activity_of_a_week_later__does_not_advise_what_would_change_nothing(kept: dict[str, str], days_back: str) -> None:
+    version = all_champions()["churn"]
+    ModelVersion.objects.filter(pk=version.pk).update(reference=kept)
+    version.refresh_from_db()
+    run = ScoringRun.objects.create(as_of=NOW + timedelta(days=9), started_at=NOW, is_current=True, versions={"churn": version.pk})
+    nothing_newer = (
+        f"Training again would change next to nothing now: Churn 1 learned from data up to 2026-03-15, and there are none 7 days newer. "
+        f"The last players that it learned from are those of {days_back} before that day, because outcomes take that long; a season or "
+        "growth since then shows here. Wait for newer data and watch the figures of the next training."
+    )
+    assert drifting.remedy(version) == nothing_newer  # the run knew of no activity at all
+    for later, remedy in (
+        (timedelta(days=-3), nothing_newer),
+        (timedelta(0), nothing_newer),
+        (timedelta(days=7, seconds=-1), nothing_newer),
+        (
+            timedelta(days=7),
+            "Its figures were measured on players of another kind, and 7 days of activity have come since: train Churn again on the page "
+            "Models, and ask for its promotion.",
+        ),
+    ):
+        run.data_through = NOW + later
+        run.save()
+        assert drifting.remedy(version) == remedy
+
+
+def test_remedy__of_a_version_just_trained__does_not_advise_another_training(operator: None) -> None:
+    champion = ModelVersion.objects.get(kind="churn")
+    assert champion.reference["cutoff"] == "2026-01-14T00:00:00+00:00"  # the evaluation, 30 days before the end, is not learned from
+    scored()
+    assert "those of 60 days before that day" in drifting.remedy(champion)
+
+
+def test_of_run__values_that_moved__quartiles_before_and_now() -> None:
+    """Everybody has two more sessions than at training, and of the unknown values nothing is said."""
+    fill(300)
+    run = a_run_with_reference(of=("sessions_30d", "bonus_take_rate"))
+    version = ModelVersion.objects.get(kind="churn")
+    reference = dict(version.reference)
+    now = reference["features"]["sessions_30d"]["quartiles"]
+    reference["features"]["sessions_30d"]["quartiles"] = [one - 2 for one in now]
+    assert reference["features"]["bonus_take_rate"]["quartiles"] is None
+    ModelVersion.objects.filter(kind="churn").update(reference=reference)
+
+    found = {one["feature"]: one for one in drifting.of_run(run)["churn"]["most_moved"]}
+    assert len(set(now)) == 3
+    assert found["sessions_30d"]["quartiles_before"] == [one - 2 for one in now]
+    assert found["sessions_30d"]["quartiles_now"] == now
+    assert (found["bonus_take_rate"]["quartiles_before"], found["bonus_take_rate"]["quartiles_now"]) == (None, None)
+
+
+def test_of_run__reference_of_an_earlier_release__has_no_quartiles_before() -> None:
+    fill(300)
+    run = a_run_with_reference(of=("sessions_30d",))
+    reference = dict(ModelVersion.objects.get(kind="churn").reference)
+    del reference["features"]["sessions_30d"]["quartiles"]
+    ModelVersion.objects.filter(kind="churn").update(reference=reference)
+    (found,) = drifting.of_run(run)["churn"]["most_moved"]
+    assert found["quartiles_before"] is None
+    assert len(found["quartiles_now"]) == 3
 
 
 def test_of_run__the_same_players__have_not_moved_at_all() -> None:
