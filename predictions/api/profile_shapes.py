@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.utils.dateparse import parse_datetime
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from loyalty_site.common.api.fields import CleanCharField, EventTimeField
@@ -11,6 +12,7 @@ from loyalty_site.common.api.fields import CleanCharField, EventTimeField
 from .query import NumberField, StrictSerializer
 from .shapes import BoundsSerializer, ReasonSerializer
 
+_LONGEST_ID = 64
 _MONEY: dict[str, Any] = {"min_value": 0, "max_value": 1e12}
 _MOST_PRODUCTS, _MOST_TRANSACTIONS, _MOST_DEPOSITS, _MOST_FEATURES = 100, 5_000, 5_000, 200
 
@@ -34,6 +36,22 @@ class MomentField(serializers.DateTimeField):
 
 class PastMomentField(MomentField, EventTimeField):
     """A moment that has come: nobody can be scored as of a day of which nothing is known. Bounds as those of events."""
+
+
+@extend_schema_field({"oneOf": [{"type": "integer"}, {"type": "string", "maxLength": _LONGEST_ID}]})
+class OwnIdField(serializers.Field):
+    """The caller's own id of somebody described: a whole number or a text, handed back as it came."""
+
+    default_error_messages = {"invalid": f"Send a whole number or a text of at most {_LONGEST_ID} characters."}
+
+    def to_internal_value(self, data: Any) -> int | str:
+        if isinstance(data, bool) or not isinstance(data, (int, str)) or len(str(data)) > _LONGEST_ID:
+            self.fail("invalid")
+        # a lone half of a surrogate pair could not be written into the answer
+        return CleanCharField(trim_whitespace=False, allow_blank=True).run_validation(data) if isinstance(data, str) else data
+
+    def to_representation(self, value: int | str) -> int | str:
+        return value
 
 
 class ChurnProfileSerializer(StrictSerializer):
@@ -96,7 +114,7 @@ class ProfileTransactionSerializer(StrictSerializer):
 class ClvProfileSerializer(StrictSerializer):
     """What is left out counts as unknown; no products is not the same as none told."""
 
-    customer_id = serializers.JSONField(required=False, help_text="Yours: a number or a text, handed back as it came.")
+    customer_id = OwnIdField(required=False, help_text="Yours: a number or a text, handed back as it came.")
     age = NumberField(min_value=18, max_value=110)
     income = NumberField(required=False, min_value=0, max_value=1e12)
     credit_score = NumberField(required=False, min_value=300, max_value=850)
@@ -107,11 +125,6 @@ class ClvProfileSerializer(StrictSerializer):
     transactions = serializers.ListField(child=ProfileTransactionSerializer(), required=False, max_length=_MOST_TRANSACTIONS)
     as_of = PastMomentField(required=False, help_text="The instant of scoring; left out: that of the last transaction.")
 
-    def validate_customer_id(self, value: Any) -> Any:
-        if isinstance(value, bool) or not isinstance(value, (int, str)) or len(str(value)) > 64:
-            raise serializers.ValidationError("Send a whole number or a text of at most 64 characters.")
-        return value
-
     def plain(self) -> dict[str, Any]:
         """The profile as the model reads it: plain values and instants."""
         values = dict(self.validated_data)
@@ -121,7 +134,7 @@ class ClvProfileSerializer(StrictSerializer):
 
 
 class ClvScoreSerializer(_ScoreSerializer):
-    customer_id = serializers.JSONField(allow_null=True, help_text="As it came.")
+    customer_id = OwnIdField(allow_null=True, help_text="As it came; null when none was sent.")
     predicted_clv = serializers.FloatField()
     confidence_score = serializers.FloatField(help_text="Share of held-out customers whose value lay within the interval.")
     clv_interval = BoundsSerializer()

@@ -1,5 +1,6 @@
 """Answers with data, and the examples, are what the OpenAPI document says."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -7,11 +8,13 @@ import schemathesis
 from jsonschema import Draft202012Validator
 
 from loyalty_site.wsgi import application
+from predictions import registry, services
 from predictions.api import examples
 from predictions.models import Kind
 from tests.api_client import KeyedClient
 from tests.factories import PlayerFactory
 from tests.predictions.api.factories import churn, engagement, fraud, ltv, make_run, make_version, segment
+from tests.predictions.api.test_players_and_models import CLV, DEPOSITOR, PURCHASES, REASON
 
 pytestmark = pytest.mark.django_db
 
@@ -63,6 +66,46 @@ def test_player__with_data__is_as_documented(api: KeyedClient, scored: int, kind
 def test_models_and_health__are_as_documented(api: KeyedClient, scored: int, path: str) -> None:
     body = api.get(f"/predictions/{path.format(id=scored)}").json()
     assert faults(f"/api/v1/predictions/{path}", "get", body) == []
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models of all three descriptions: fixed answers for churn and the bank's customer, the real one for deposits."""
+    make_run(summary={"units": {"EUR": 20.0}})
+    answers: dict[str, dict[str, Any]] = {
+        Kind.CHURN: {"probability": 0.75, "lower": 0.7, "upper": 0.8},
+        Kind.PROFILE: {"value": 4210.35, "low": 2890.1, "high": 5730.9, "confidence": 0.8, "level": 0.8, "outside": []},
+    }
+    monkeypatch.setattr(
+        services, "score_profile", lambda kind, profile: services.ProfileScore(kind, answers[kind], [REASON], ["ips"], 7, True)
+    )
+    monkeypatch.setattr(registry, "load", lambda version: SimpleNamespace(deposits=PURCHASES))
+
+
+def without(body: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if name not in names}
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "told"),
+    [
+        ("churn", {"features": {"sessions_30d": 2}}, {"priority_score": None}),
+        ("churn", {"features": {"days_since_last_activity": 2}, "user_value": 2500}, {"priority_score": 0.9}),
+        ("clv", without(CLV, "customer_id"), {"customer_id": None}),
+        ("clv", CLV, {"customer_id": 1}),
+        ("clv", {**CLV, "customer_id": "C-1"}, {"customer_id": "C-1"}),
+        ("clv", {**CLV, "customer_id": ""}, {"customer_id": ""}),
+        ("ltv", without(DEPOSITOR, "player_id", "as_of"), {"player_id": None}),
+        ("ltv", {**DEPOSITOR, "deposits": DEPOSITOR["deposits"][:1]}, {"player_id": "lead-1", "probability_active": None}),
+    ],
+)
+def test_score__with_and_without_what_may_be_left_out__is_as_documented(
+    api: KeyedClient, models: None, kind: str, body: dict[str, Any], told: dict[str, Any]
+) -> None:
+    answer = api.post(f"/predictions/{kind}/score", body)
+    assert answer.status_code == 200, answer.content
+    assert told.items() <= answer.json().items()
+    assert faults(f"/api/v1/predictions/{kind}/score", "post", answer.json()) == []
 
 
 def test_examples__of_the_document__are_as_documented() -> None:

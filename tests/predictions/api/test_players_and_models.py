@@ -158,6 +158,11 @@ def test_clv_score__the_reference_body__value_interval_confidence_drivers(api: K
         ({"products": [{"product_type": "Savings"}]}, "products[0].start_date"),
         ({"transactions": "none"}, "transactions"),
         ({"customer_id": {"a": 1}}, "customer_id"),
+        ({"customer_id": 1.5}, "customer_id"),
+        ({"customer_id": True}, "customer_id"),
+        ({"customer_id": "x" * 65}, "customer_id"),
+        ({"customer_id": 10**64}, "customer_id"),
+        ({"customer_id": "\ud800"}, "customer_id"),
         ({"shoe_size": 43}, "shoe_size"),
     ],
 )
