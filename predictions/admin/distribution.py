@@ -22,7 +22,7 @@ from .parts import VIEW, Head, head, list_url, may_see, money, named_url, percen
 from .version_page import classifier_curves
 
 PERMISSION = "predictions.view_scoringrun"
-# what the players above the threshold are called, what a contact is, and what their value means
+# what the players above the threshold are called, what a contact is, what their value means, and what of it must move for it to pay
 WORDS: dict[str, dict[str, str]] = {
     Kind.CHURN: {
         "figure": "churn probability",
@@ -30,7 +30,9 @@ WORDS: dict[str, dict[str, str]] = {
         "cases": "expected to leave",
         "cost": "Cost of contacting them",
         "value": "Value at stake",
-        "loss": "expected to be lost if nothing is done",
+        "loss": "weighed by the probability of leaving: it ranks, it forecasts nothing",
+        "pays": "Pays when it raises",
+        "of": "the value at stake",
     },
     Kind.LTV: {
         "figure": "predicted value of 365 days",
@@ -39,6 +41,8 @@ WORDS: dict[str, dict[str, str]] = {
         "cost": "Cost of contacting them",
         "value": "Predicted value",
         "loss": "",
+        "pays": "Pays when it raises",
+        "of": "the predicted value",
     },
     Kind.FRAUD: {
         "figure": "fraud score",
@@ -47,6 +51,9 @@ WORDS: dict[str, dict[str, str]] = {
         "cost": "Cost of the reviews",
         "value": "Predicted value of these players",
         "loss": "of it with the confirmed ones",
+        "pays": "Pays when it saves",
+        "of": "the predicted value",
+        "of_loss": "the value with the confirmed ones",
     },
     Kind.ENGAGEMENT: {
         "figure": "probability of activity within 7 days",
@@ -55,6 +62,8 @@ WORDS: dict[str, dict[str, str]] = {
         "cost": "Cost of contacting them",
         "value": "Predicted value of these players",
         "loss": "of it with the active ones",
+        "pays": "Pays when it raises",
+        "of": "the predicted value",
     },
 }
 
@@ -99,15 +108,17 @@ def distribution(kind: str, run: ScoringRun, page: Head, currency: str) -> dict[
         bands = steps.of_currency(bands, currency) if len(currencies) > 1 and currency else bands
         found = steps.probability_steps(bands, curves.get("reliability") or []) if bands else []
     chosen = steps.step_at(found, start_threshold(kind, thresholds())) if found else 0
+    against = pays_against(kind, found)
     return {
         "words": WORDS[kind],
+        "pays_of": against["of"],
         "steps": found,
         "chosen": chosen,
         "start": shown_step(kind, found[chosen], currency) if found else None,
         "bars": drawing.histogram([int(band["players"]) for band in bands]),
         "total": sum(int(band["players"]) for band in bands),
         "axis": _axis(kind, bands, currency),
-        "page_data": _page_data(kind, found, chosen, currency),
+        "page_data": {**_page_data(kind, found, chosen, currency), "against": against},
         "currencies": currency_links(kind, bands, currencies, currency),
         "is_mixed": len(currencies) > 1 and not currency,
         "may_choose": steps.can_split(bands) or kind == Kind.LTV,
@@ -159,6 +170,16 @@ def shown_step(kind: str, step: Mapping[str, Any], currency: str) -> dict[str, A
         "value": [money(total, code) for code, total in step["value"].items()],
         "loss": [money(total, code) for code, total in (step["loss"] or {}).items()],
     }
+
+
+def pays_against(kind: str, found: list[dict[str, Any]]) -> dict[str, str]:
+    """What the cost of the contacts is compared with: the sum of the steps ("value" or "loss") and what the page calls it.
+
+    The loss where a contact can save no more than that, and where it is known: the value with confirmed fraud.
+    """
+    words = WORDS[kind]
+    is_loss = "of_loss" in words and bool(found) and found[0]["loss"] is not None
+    return {"sum": "loss", "of": words["of_loss"]} if is_loss else {"sum": "value", "of": words["of"]}
 
 
 def threshold_text(kind: str, threshold: float, currency: str) -> str:

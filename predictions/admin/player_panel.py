@@ -262,7 +262,23 @@ def reasons(kind: str, player_id: int) -> dict[str, Any]:
         "scale": "" if explained.currency else scale_words(explained.scale),
         "base": _figure(explained.base, explained.currency),
         "raw": _figure(explained.raw, explained.currency),
+        "compared": _compared(kind, explained.version_id),
     }
+
+
+# what a share of one says of the players that a version was taught with
+_OUTCOMES = {Kind.CHURN: "left", Kind.ENGAGEMENT: "came within 7 days"}
+
+
+def _compared(kind: str, version_id: int) -> str:
+    """With whom the bars of a probability compare: among players of whom most left, much looks good that is bad in itself."""
+    if kind not in _OUTCOMES:
+        return ""
+    rate = ModelVersion.objects.filter(pk=version_id).values_list("metrics__base_rate", flat=True).first()
+    who = "the average player of the training"
+    if rate is not None:
+        who += f", where {percent(rate)} {_OUTCOMES[Kind(kind)]}"
+    return f"Each bar compares with {who}: what is unusual for such players moves the score, whether it is good or bad in itself."
 
 
 def _figure(raw: float, currency: str) -> str:

@@ -35,11 +35,10 @@ document.addEventListener("DOMContentLoaded", () => {
     show("cost", exact.format(total) + code);
     show("cost_note", step.expected ? `${exact.format(total / step.expected)} for each true case` : `${whole.format(step.players)} times ${exact.format(each)}`);
     // of several currencies no sum exists that a cost could be compared with
-    const against = codes.length === 1 ? (step.loss || step.value)[codes[0]] || 0 : 0;
+    const against = codes.length === 1 ? step[data.against.sum][codes[0]] || 0 : 0;
     const least = against > 0 ? total / against : null;
-    const of = step.loss ? "what is expected to be lost" : "the value";
-    show("pays_note", codes.length !== 1 ? "choose one currency: several have no common sum" : least === null ? "nothing is at stake here" : `at least, of ${of}`);
-    show("pays", least === null ? "–" : least > 1 ? "never" : share(least, least < 0.1 ? 1 : 0));
+    show("pays_note", codes.length !== 1 ? "choose one currency: several have no common sum" : least === null ? "nothing is at stake here" : `at least, of ${data.against.of}`);
+    show("pays", least === null ? "–" : least > 1 && data.against.sum === "loss" ? "never" : share(least, least < 0.1 ? 1 : 0));
   };
 
   const move = () => {

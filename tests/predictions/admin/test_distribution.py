@@ -6,6 +6,8 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from predictions.admin import distribution
+
 from . import rows
 
 pytestmark = pytest.mark.django_db
@@ -95,6 +97,21 @@ def test_value__slider__moves_over_amounts_of_one_currency(client_of: Callable[.
 
 
 @pytest.mark.usefixtures("scored")
+@pytest.mark.parametrize(
+    ("kind", "loss", "against"),
+    [
+        ("churn", {"EUR": 3.0}, {"sum": "value", "of": "the value at stake"}),  # the value expects some to leave already
+        ("fraud", {"EUR": 3.0}, {"sum": "loss", "of": "the value with the confirmed ones"}),
+        ("fraud", None, {"sum": "value", "of": "the predicted value"}),
+        ("engagement", {"EUR": 3.0}, {"sum": "value", "of": "the predicted value"}),
+    ],
+)
+def test_pays_against__cost_of_a_contact__is_compared_with_what_a_contact_can_move(
+    kind: str, loss: dict[str, float] | None, against: dict[str, str]
+) -> None:
+    assert distribution.pays_against(kind, [{"loss": loss}]) == against
+
+
 def test_segments__instead_of_a_slider__show_clusters_and_named_segments(client_of: Callable[..., Client]) -> None:
     text = get(client_of("CRM manager"), "?kind=segmentation")
     assert "High value, active" in text

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from loyalty_site.roles import ROLES
 from predictions import services
-from predictions.models import ValueScore
+from predictions.models import ModelVersion, ValueScore
 from predictions.services import Compared, Explained, InvalidProfile, Reason, Scored, SimilarCase, Unavailable, WhatIf
 from tests.factories import NOW
 
@@ -111,12 +111,17 @@ def test_pieces__what_the_services_say__stands_in_words(
     world: dict[str, Any], client_of: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, pk = client_of("CRM manager"), world["player"].pk
-    explained = Explained("churn", pk, NOW, 1, "log-odds", -1.0, 0.0, [UP, DOWN], {"days_since_last_deposit": 0.75, "sessions_30d": 0.25})
+    version = ModelVersion.objects.filter(kind="churn").latest("number")
+    ModelVersion.objects.filter(pk=version.pk).update(metrics={"base_rate": 0.22})
+    explained = Explained(
+        "churn", pk, NOW, version.pk, "log-odds", -1.0, 0.0, [UP, DOWN], {"days_since_last_deposit": 0.75, "sessions_30d": 0.25}
+    )
     monkeypatch.setattr(services, "explain_player", lambda kind, player: explained)
     text = piece(client, pk, "churn").content.decode()
     assert "+1.50" in text
     assert "-0.50" in text
     assert "add up from -1.00 to +0.00, in points on the model&#x27;s scale: positive ones raise it." in text
+    assert "Each bar compares with the average player of the training, where 22 % left: what is unusual" in text
     assert "log-odds" not in text
     assert 'class="pred-up lb-bad" style="width:50.0%"' in text
     value = Explained("ltv", pk, NOW, 1, "currency units", 242.4, 2377.47, [replace(UP, contribution=2135.07)], {}, "EUR")
@@ -124,6 +129,7 @@ def test_pieces__what_the_services_say__stands_in_words(
     text = piece(client, pk, "ltv").content.decode()
     assert "+2,135.07 EUR" in text
     assert "add up from 242.40 EUR to 2,377.47 EUR." in text
+    assert "Each bar compares" not in text
     nothing = Explained("fraud", pk, NOW, 1, "splits saved", -12.1, -12.1, [], {})
     monkeypatch.setattr(services, "explain_player", lambda kind, player: nothing)
     text = piece(client, pk, "fraud").content.decode()
