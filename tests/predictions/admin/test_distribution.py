@@ -96,7 +96,6 @@ def test_value__slider__moves_over_amounts_of_one_currency(client_of: Callable[.
     assert found["steps"][0]["value"] == {"EUR": 5500.0}
 
 
-@pytest.mark.usefixtures("scored")
 @pytest.mark.parametrize(
     ("kind", "loss", "against"),
     [
@@ -112,6 +111,7 @@ def test_pays_against__cost_of_a_contact__is_compared_with_what_a_contact_can_mo
     assert distribution.pays_against(kind, [{"loss": loss}]) == against
 
 
+@pytest.mark.usefixtures("scored")
 def test_segments__instead_of_a_slider__show_clusters_and_named_segments(client_of: Callable[..., Client]) -> None:
     text = get(client_of("CRM manager"), "?kind=segmentation")
     assert "High value, active" in text
