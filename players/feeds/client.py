@@ -5,8 +5,9 @@ objects, or an object with the list under one of `data`, `results`, `items`, `re
 (`next`, `next_page_url`, `links.next`), a number (`next_page`), a count (`last_page`, `total_pages`, at the top or under `meta`), or,
 when the answer says nothing about pages, until a page is shorter than asked.
 
-Whole pages are taken or none: what cannot be read is asked for again. A source that says how long to wait (`Retry-After`, seconds or a
-date) is never asked earlier: a short wait is waited for, a long one ends the reading with FeedDeferred.
+Whole pages are taken or none: what cannot be read, or not within the time of a request, is asked for again. Pages that lead back to one
+that was read are an error, not an endless reading. A source that says how long to wait (`Retry-After`, seconds or a date) is never asked
+earlier: a short wait is waited for, a long one ends the reading with FeedDeferred.
 """
 
 import email.utils
@@ -22,17 +23,22 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.message import Message
 from typing import Any
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from loyalty_site.common.clock import utc_now
+from players.feeds.deadline import deadline_opener
 
 MOST_PAGES = 100_000
+# a source may filter after it has cut its pages, but pages that hold nothing and always name a next one have no end
+_MOST_EMPTY_PAGES = 100
 _MOST_BYTES = 64 * 1024 * 1024
 _LONGEST_PAUSE = 60.0
 # a longer wait than a year is a mistake of the source, and beyond what dates can hold
 _LONGEST_ASKED = 366 * 86_400.0
 _LONGEST_WHOLE_NUMBER = 18
 _LISTS = ("data", "results", "items", "records")
+# of a link only what no address may hold is escaped: spaces, control characters, letters beyond ASCII
+_OF_ADDRESSES = "%:/?#[]@!$&'()*+,;=~"
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -54,7 +60,8 @@ class FeedDeferred(FeedError):
 
 @dataclass(frozen=True)
 class FeedSource:
-    """Where the operator's API is and how it is asked. `timeout` in seconds per request, `pause` before the second attempt, doubling."""
+    """Where the operator's API is and how it is asked. `timeout` in seconds, from connecting to the last byte of an answer; `pause` in
+    seconds before the second attempt, doubling."""
 
     url: str
     authorization: str = field(default="", repr=False)
@@ -95,7 +102,7 @@ class FeedClient:
         self.now = now
         self._sleep = sleep
         self._random = random.Random(seed)
-        self._opener = urllib.request.build_opener(_NoRedirects)
+        self._opener = deadline_opener(_NoRedirects)
 
     def pages(self, path: str, since: datetime, until: datetime) -> Iterator[list[dict[str, Any]]]:
         """Pages of rows that changed in `since <= t < until` (aware), in the source's order.
@@ -109,22 +116,32 @@ class FeedClient:
             names["page_size"]: self.source.page_size,
         }
         first = urljoin(self.source.url.rstrip("/") + "/", path.lstrip("/"))
-        url: str | None = f"{first}?{urlencode({**query, names['page']: 1})}"
-        last_digest = b""
+        url = f"{first}?{urlencode({**query, names['page']: 1})}"
+        asked: set[str] = set()
+        digests: set[bytes] = set()
+        empty = 0
         for number in range(1, MOST_PAGES + 1):
-            assert url is not None
+            asked.add(url)
             rows, answer, digest = self._page(url)
-            if rows and digest == last_digest:
+            if rows and digest in digests:
                 raise FeedError(
-                    f"{_shown(url)} answers page {number} with the rows of the page before; check the name of the page parameter "
+                    f"{_shown(url)} answers page {number} with the rows of a page before; check the name of the page parameter "
                     f"(now {names['page']!r})"
                 )
+            digests.add(digest)
+            empty = 0 if rows else empty + 1
+            if empty > _MOST_EMPTY_PAGES:
+                raise FeedError(f"{_shown(url)} gives {empty} pages without a row and names a next one; ask the operator of the source")
             if rows:
                 yield rows
-            url = self._next(answer, url, first, query, number, len(rows))
-            if url is None:
+            following = self._next(answer, url, first, query, number, len(rows))
+            if following is None:
                 return
-            last_digest = digest
+            if following in asked:
+                raise FeedError(
+                    f"{_shown(url)} names as next page of page {number} one that was read before; ask the operator of the source"
+                )
+            url = following
         raise WindowTooLarge(f"{_shown(first)} has more than {MOST_PAGES:,} pages")
 
     def _page(self, url: str) -> tuple[list[dict[str, Any]], Any, bytes]:
@@ -173,24 +190,23 @@ class FeedClient:
                 404: "check LOYALTY_FEED_URL and LOYALTY_FEED_PATHS",
             }.get(error.code, "ask the operator of the source")
             raise FeedError(f"{_shown(url)} answered HTTP {error.code}; {advice}") from error
-        except (OSError, http.client.HTTPException) as error:  # no connection, reset, timeout, cut off
+        except (OSError, http.client.HTTPException) as error:  # no connection, reset, too late, cut off
+            if isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError):
+                raise _Retry(f"no complete answer within {self.source.timeout:g} seconds (LOYALTY_FEED_TIMEOUT_SECONDS)") from error
             raise _Retry(f"{type(error).__name__}: {error}") from error
         if len(body) > _MOST_BYTES:
             raise FeedError(f"{_shown(url)} answered more than {_MOST_BYTES // 2**20} MB in one page; set a smaller LOYALTY_FEED_PAGE_SIZE")
         try:
             # amounts stay the text that was sent: 10.10 must not become 10.1 or a float
             answer = json.loads(body, parse_float=str, parse_constant=str, parse_int=_whole_number)
+            rows = _rows(answer)
+            # of the rows alone: what stands around them, such as the time of the answer, may differ where the rows are the same
+            digest = hashlib.sha256(json.dumps(rows).encode()).digest()
+            if b"\\u0000" in body or b"\\ud" in body or b"\\uD" in body:
+                rows = _storable(rows)
         except (ValueError, RecursionError) as error:
             raise _Retry(f"the answer is no JSON ({error})") from error
-        rows = next((answer[name] for name in _LISTS if name in answer), None) if isinstance(answer, dict) else answer
-        if not isinstance(rows, list):
-            raise _Retry(f"the answer holds no list of rows (looked for {', '.join(_LISTS)})")
-        for position, row in enumerate(rows, start=1):
-            if not isinstance(row, dict):
-                raise _Retry(f"row {position} of the page is no object")
-        if b"\\u0000" in body or b"\\ud" in body or b"\\uD" in body:
-            rows = _storable(rows)
-        return rows, answer, hashlib.sha256(body).digest()
+        return rows, answer, digest
 
     def _next(self, answer: Any, url: str, first: str, query: dict[str, Any], number: int, rows: int) -> str | None:
         name = self.source.parameters["page"]
@@ -198,27 +214,49 @@ class FeedClient:
             meta, links = (part if isinstance(part := answer.get(key), dict) else {} for key in ("meta", "links"))
             for holder, key in ((answer, "next"), (answer, "next_page_url"), (links, "next"), (meta, "next_page_url")):
                 if key in holder:
-                    return self._followed(holder[key], url) if holder[key] else None
+                    return self._followed(holder[key], url, key) if holder[key] else None
             for holder in (answer, meta):
                 if "next_page" in holder:
+                    if holder["next_page"] is True or not isinstance(holder["next_page"], int | str | None):
+                        raise _misnamed(url, "next_page", holder["next_page"], "number")
                     return f"{first}?{urlencode({**query, name: holder['next_page']})}" if holder["next_page"] else None
                 for key in ("last_page", "total_pages"):
                     if key in holder:
                         last = holder[key]
-                        if not isinstance(last, int):
-                            raise FeedError(
-                                f"{_shown(url)} says {key} is {last!r}, which is no whole number; ask the operator of the source"
-                            )
+                        if isinstance(last, bool) or not isinstance(last, int):
+                            raise _misnamed(url, key, last, "whole number")
                         return f"{first}?{urlencode({**query, name: number + 1})}" if number < last else None
         if rows < self.source.page_size:
             return None
         return f"{first}?{urlencode({**query, name: number + 1})}"
 
-    def _followed(self, link: Any, url: str) -> str:
-        target = urljoin(url, str(link))
-        if urlsplit(target)[:2] != urlsplit(url)[:2]:
+    def _followed(self, link: Any, url: str, key: str) -> str:
+        if not isinstance(link, str):
+            raise _misnamed(url, key, link, "address")
+        try:
+            target = urljoin(url, quote(link, safe=_OF_ADDRESSES))
+            same_host = urlsplit(target)[:2] == urlsplit(url)[:2]
+        except ValueError as error:
+            raise _misnamed(url, key, link, "address") from error
+        if not same_host:
             raise FeedError(f"{_shown(url)} links to another host for its next page; credentials are not sent there")
         return target
+
+
+def _rows(answer: Any) -> list[dict[str, Any]]:
+    """The rows of a page. Raises _Retry for an answer of another shape."""
+    rows = next((answer[name] for name in _LISTS if name in answer), None) if isinstance(answer, dict) else answer
+    if not isinstance(rows, list):
+        raise _Retry(f"the answer holds no list of rows (looked for {', '.join(_LISTS)})")
+    for position, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise _Retry(f"row {position} of the page is no object")
+    return rows
+
+
+def _misnamed(url: str, key: str, value: Any, wanted: str) -> FeedError:
+    """The value itself is not shown: links can name players."""
+    return FeedError(f"{_shown(url)} says {key} is of type {type(value).__name__}, which is no {wanted}; ask the operator of the source")
 
 
 def _shown(url: str) -> str:

@@ -1,6 +1,7 @@
 """A real HTTP server on this machine that plays the operator's API, faults included."""
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 
 @dataclass
 class Reply:
-    """What the server answers to one request. `raw` is sent as it stands instead of `body`; `cut` closes the line after that many bytes."""
+    """What the server answers to one request. `raw` is sent as it stands instead of `body`; `cut` closes the line after that many bytes.
+    `head_drip` and `drip` are seconds between the bytes of the headers and of the body; `length` is said instead of the body's own."""
 
     body: Any = None
     status: int = 200
@@ -21,6 +23,9 @@ class Reply:
     raw: bytes | None = None
     delay: float = 0.0
     cut: int | None = None
+    head_drip: float = 0.0
+    drip: float = 0.0
+    length: int | None = None
 
 
 @dataclass
@@ -40,7 +45,7 @@ class Operator:
 
 
 @contextmanager
-def running(answer: Callable[[Asked, int], Reply]) -> Iterator[Operator]:
+def running(answer: Callable[[Asked, int], Reply], tls: ssl.SSLContext | None = None) -> Iterator[Operator]:
     operator = Operator(answer)
 
     class Handler(BaseHTTPRequestHandler):
@@ -61,20 +66,31 @@ def running(answer: Callable[[Asked, int], Reply]) -> Iterator[Operator]:
                     self.send_response(reply.status)
                 for name, value in reply.headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(payload)))
-                self.end_headers()
-                self.wfile.write(payload if reply.cut is None else payload[: reply.cut])
+                self.send_header("Content-Length", str(len(payload) if reply.length is None else reply.length))
+                head, self._headers_buffer = b"".join(self._headers_buffer) + b"\r\n", []
+                self.write(head, reply.head_drip)
+                self.write(payload if reply.cut is None else payload[: reply.cut], reply.drip)
             except OSError:
                 return  # the client gave up waiting
             if reply.cut is not None:
                 self.close_connection = True
+
+        def write(self, content: bytes, pause: float) -> None:
+            if not pause:
+                self.wfile.write(content)
+                return
+            for byte in content:
+                self.wfile.write(bytes([byte]))
+                time.sleep(pause)
 
         def log_message(self, *_: Any) -> None:
             return
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    operator.url = f"http://127.0.0.1:{server.server_port}/api"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    operator.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}/api"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

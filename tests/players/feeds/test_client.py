@@ -1,11 +1,21 @@
 """The reader of the operator's API against a real server: pages, windows, credentials, faults, retries."""
 
+import json
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+from players.feeds import client
 from players.feeds.client import FeedClient, FeedDeferred, FeedError, FeedSource
 
 from .source import Asked, Reply, running
@@ -98,6 +108,90 @@ def test_pages__slow_answers__time_out_and_are_asked_again() -> None:
     with running(lambda asked, number: Reply(_slice(asked), delay=1.0 if number == 1 else 0.0)) as operator:
         assert _rows(_client(operator.url, timeout=0.2)) == ROWS
         assert len(operator.asked) == 4
+
+
+@pytest.mark.parametrize("where", [{"drip": 0.05}, {"head_drip": 0.05}], ids=["body", "headers"])
+def test_pages__answer_that_drips__ends_with_its_time_and_is_asked_again(where: dict[str, float]) -> None:
+    # no pause between two bytes is as long as the time-out, so that only a limit on the whole request ends it
+    dripping = Reply(raw=b" " * 2_000, length=100_000, **where)
+    began = time.monotonic()
+    with running(lambda asked, number: dripping if number == 1 else Reply(_slice(asked))) as operator:
+        assert _rows(_client(operator.url, timeout=0.8)) == ROWS
+        assert [asked.query["page"] for asked in operator.asked] == ["1", "1", "2", "3"]
+    assert 0.8 <= time.monotonic() - began < 20  # all of it would take 100
+
+
+def test_pages__source_that_always_drips__fails_with_a_clear_error_after_its_attempts() -> None:
+    began = time.monotonic()
+    with running(lambda asked, number: Reply(raw=b" " * 2_000, length=100_000, drip=0.05)) as operator:
+        with pytest.raises(FeedError) as caught:
+            _rows(_client(operator.url, timeout=0.3, attempts=3))
+        assert len(operator.asked) == 3
+    assert "failed 3 times, last: no complete answer within 0.3 seconds (LOYALTY_FEED_TIMEOUT_SECONDS)" in str(caught.value)
+    assert 0.9 <= time.monotonic() - began < 20
+
+
+def test_pages__answer_that_drips_and_is_complete_in_time__comes_in() -> None:
+    body = json.dumps(ROWS[:1]).encode()
+    began = time.monotonic()
+    with running(lambda asked, number: Reply(raw=body, drip=0.03, head_drip=0.001)) as operator:
+        assert _rows(_client(operator.url, timeout=10.0)) == ROWS[:1]
+        assert len(operator.asked) == 1
+    assert time.monotonic() - began >= 0.03 * len(body)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate with openssl")
+def test_pages__https__has_the_same_limit_and_checks_the_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*made, *names], check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    dripping = Reply(raw=b" " * 2_000, length=100_000, drip=0.05)
+    with running(lambda asked, number: dripping if number == 1 else Reply(_slice(asked)), tls) as operator:
+        with pytest.raises(FeedError, match="CERTIFICATE_VERIFY_FAILED"):
+            _rows(_client(operator.url, attempts=1))
+        assert operator.asked == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        began = time.monotonic()
+        assert _rows(_client(operator.url, timeout=0.8)) == ROWS
+        assert [asked.query["page"] for asked in operator.asked] == ["1", "1", "2", "3"]
+        assert 0.8 <= time.monotonic() - began < 20
+
+
+def test_pages__host_with_an_address_that_does_not_answer__is_reached_at_its_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(lambda asked, number: Reply(_slice(asked))) as operator, socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = []
+        for _ in range(3):  # its queue is full: whoever connects now waits
+            one = socket.socket()
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+            waiting.append(one)
+        real = socket.getaddrinfo
+
+        def two(host: str, port: int, *rest: Any, **named: Any) -> Any:
+            found = real(host, port, *rest, **named)
+            return [(*found[0][:4], full.getsockname()), *found] if port == urlsplit(operator.url).port and named else found
+
+        monkeypatch.setattr(socket, "getaddrinfo", two)
+        began = time.monotonic()
+        assert _rows(_client(operator.url, timeout=0.8)) == ROWS
+        assert len(operator.asked) == 3
+        assert 1.2 <= time.monotonic() - began < 20  # half of the time of each request went to the first address
+        for one in waiting:
+            one.close()
+
+
+def test_pages__answer_above_the_largest_size__is_an_error_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_MOST_BYTES", 2**20)
+    with running(lambda asked, number: Reply(raw=b" " * 2**20 + b"[]" if number == 1 else b"[]")) as operator:
+        with pytest.raises(FeedError, match="answered more than 1 MB in one page; set a smaller LOYALTY_FEED_PAGE_SIZE"):
+            _rows(_client(operator.url))
+        assert len(operator.asked) == 1
+        assert _rows(_client(operator.url)) == []  # the control
 
 
 def test_pages__source_that_stays_down__is_an_error_that_says_what_and_how_often() -> None:
@@ -215,9 +309,102 @@ def test_pages__refusals__are_not_repeated_and_say_what_to_do(status: int, advic
 
 def test_pages__page_parameter_ignored__is_noticed_instead_of_read_for_ever() -> None:
     with running(lambda asked, number: Reply(ROWS[:2])) as operator:
-        with pytest.raises(FeedError, match="with the rows of the page before; check the name of the page parameter"):
+        with pytest.raises(FeedError, match="with the rows of a page before; check the name of the page parameter"):
             _rows(_client(operator.url))
         assert len(operator.asked) == 2
+
+
+def test_pages__page_parameter_ignored_while_the_answer_tells_the_time__is_noticed() -> None:
+    with running(lambda asked, number: Reply({"data": ROWS[:2], "served_at": number})) as operator:
+        with pytest.raises(FeedError, match="with the rows of a page before"):
+            _rows(_client(operator.url))
+        assert len(operator.asked) == 2
+
+
+@pytest.mark.parametrize("rows", [ROWS[:2], []], ids=["rows", "empty"])
+@pytest.mark.parametrize(
+    "further",
+    [
+        lambda asked: {"next": f"/api/players_details?{urlencode(asked.query)}"},
+        lambda asked: {"links": {"next": f"?{urlencode(asked.query)}"}},
+        lambda asked: {"next_page": 1},
+    ],
+    ids=["link", "links", "number"],
+)
+def test_pages__next_page_is_the_page_itself__is_noticed_at_once(rows: list[Any], further: Callable[[Asked], dict[str, Any]]) -> None:
+    with running(lambda asked, number: Reply({"data": rows, **further(asked)})) as operator:
+        with pytest.raises(FeedError, match="names as next page of page 1 one that was read before"):
+            _rows(_client(operator.url))
+        assert len(operator.asked) == 1
+
+
+def test_pages__pages_that_go_round_in_a_circle__are_noticed() -> None:
+    def round_and_round(asked: Asked, number: int) -> Reply:
+        return Reply({"data": [ROWS[number]], "next": f"?step={number % 2}"})
+
+    def ever_new_links(asked: Asked, number: int) -> Reply:
+        return Reply({"data": [ROWS[number % 3]], "next": f"?step={number}"})
+
+    with running(round_and_round) as operator:
+        with pytest.raises(FeedError, match="names as next page of page 3 one that was read before"):
+            _rows(_client(operator.url))
+    with running(ever_new_links) as operator:
+        with pytest.raises(FeedError, match="answers page 4 with the rows of a page before"):
+            _rows(_client(operator.url))
+
+
+def test_pages__empty_pages_without_end__are_noticed_and_a_few_are_not() -> None:
+    with running(lambda asked, number: Reply({"data": [], "next": f"?step={number}"})) as operator:
+        with pytest.raises(FeedError, match="gives 101 pages without a row and names a next one"):
+            _rows(_client(operator.url))
+        assert len(operator.asked) == 101
+    few = {1: [], 2: ROWS[:2], 3: [], 4: ROWS[2:]}
+    with running(lambda asked, number: Reply({"data": few[number], "next": f"?step={number}" if number < 4 else None})) as operator:
+        assert _rows(_client(operator.url)) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (b"<html>maintenance</html>", "the answer is no JSON"),
+        (b"", "the answer is no JSON"),
+        (b"null", "the answer holds no list of rows (looked for data, results, items, records)"),
+        (b"7", "the answer holds no list of rows"),
+        (b'"rows"', "the answer holds no list of rows"),
+        (b'{"data": {"1": {"id": 1}}}', "the answer holds no list of rows"),
+        (b'{"data": [{"id": 1}, [2]]}', "row 2 of the page is no object"),
+        (b"[" * 100_000, "the answer is no JSON"),
+    ],
+)
+def test_pages__page_that_stays_of_another_shape__is_an_error_that_says_what_came(raw: bytes, why: str) -> None:
+    with running(lambda asked, number: Reply(raw=raw)) as operator:
+        with pytest.raises(FeedError, match=re.escape(f"failed 2 times, last: {why}")):
+            _rows(_client(operator.url, attempts=2))
+        assert len(operator.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("further", "why"),
+    [
+        ({"next": {"href": "?page=2"}}, "says next is of type dict, which is no address"),
+        ({"next_page_url": 2}, "says next_page_url is of type int, which is no address"),
+        ({"next": "http://[::1"}, "says next is of type str, which is no address"),
+        ({"next_page": [2]}, "says next_page is of type list, which is no number"),
+        ({"next_page": True}, "says next_page is of type bool, which is no number"),
+        ({"total_pages": "many"}, "says total_pages is of type str, which is no whole number"),
+    ],
+)
+def test_pages__next_page_of_another_shape__is_an_error_that_says_so(further: dict[str, Any], why: str) -> None:
+    with running(lambda asked, number: Reply({"data": ROWS[:2], **further})) as operator:
+        with pytest.raises(FeedError, match=why):
+            _rows(_client(operator.url))
+        assert len(operator.asked) == 1
+
+
+def test_pages__next_link_with_letters_and_spaces__is_followed() -> None:
+    with running(lambda asked, number: Reply({"data": [ROWS[number]], "next": "?after=Игрок 2%20b" if number == 1 else None})) as operator:
+        assert _rows(_client(operator.url)) == ROWS[1:3]
+        assert operator.asked[1].query == {"after": "Игрок 2 b"}
 
 
 def test_pages__next_link_to_another_host__keeps_the_credentials_here() -> None:
