@@ -12,7 +12,7 @@ _NO_DEPOSITS = "The value model in use does not go by deposits; train it again."
 
 
 def score_deposits(profile: Mapping[str, Any], at: datetime) -> ProfileScore:
-    """Score {"currency", "deposits": [{"occurred_at", "amount"}], "as_of"}; without "as_of" the instant of scoring is `at`.
+    """Score {"currency", "deposits": [{"occurred_at", "amount"}], "as_of"}; without "as_of" the instant of scoring is `at`, the present.
 
     `answer`: see `predictions.ml.profile_deposits.value`, amounts in the currency of the description, and "currency". Raises InvalidProfile
     naming each wrong field, and Unavailable while lifetime value is withheld or its model cannot be opened.

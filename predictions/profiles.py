@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from loyalty_site.common.clock import utc_now
 from players.models import Player
 from predictions import eligibility, features, registry, scoring, selectors, wording
 from predictions.assess import Known, assess
@@ -176,7 +177,7 @@ def _bank_profile(profile: Mapping[str, Any]) -> ProfileScore:
         raise Unavailable(Kind.PROFILE, error.reason) from error
     described: Any = model
     try:
-        found = dict(described.predict_profile(profile))
+        found = dict(described.predict_profile(profile, now=utc_now()))
     except profile_schema.InvalidProfile as error:
         raise InvalidProfile(error.errors) from error
     reasons = [Reason(**driver) for driver in found.pop("drivers")]

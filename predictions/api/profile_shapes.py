@@ -8,6 +8,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from loyalty_site.common.api.fields import CleanCharField, EventTimeField
+from loyalty_site.common.clock import utc_now
+from predictions.ml.profile_schema import CLOCKS_APART
 
 from .query import NumberField, StrictSerializer
 from .shapes import BoundsSerializer, ReasonSerializer
@@ -18,7 +20,12 @@ _MOST_PRODUCTS, _MOST_TRANSACTIONS, _MOST_DEPOSITS, _MOST_FEATURES = 100, 5_000,
 
 
 class MomentField(serializers.DateTimeField):
-    """An instant; one without a zone is taken as UTC, because descriptions of customers are often written so."""
+    """An instant that has come (a day is allowed for clocks that differ): nobody can be scored by what is not known yet.
+
+    One without a zone is taken as UTC, because descriptions of customers are often written so.
+    """
+
+    default_error_messages = {"future": EventTimeField.default_error_messages["future"]}
 
     def to_internal_value(self, value: Any) -> datetime:
         if isinstance(value, str):
@@ -29,13 +36,16 @@ class MomentField(serializers.DateTimeField):
             if moment is not None and moment.tzinfo is None:
                 value = moment.replace(tzinfo=UTC)
         try:
-            return super().to_internal_value(value)
+            found = super().to_internal_value(value)
         except OverflowError:
             self.fail("invalid", format="YYYY-MM-DDThh:mm:ssZ")
+        if found > utc_now() + CLOCKS_APART:
+            self.fail("future")
+        return found
 
 
-class PastMomentField(MomentField, EventTimeField):
-    """A moment that has come: nobody can be scored as of a day of which nothing is known. Bounds as those of events."""
+class EventMomentField(MomentField, EventTimeField):
+    """A moment of which events are known: not before 1970 either."""
 
 
 @extend_schema_field({"oneOf": [{"type": "integer"}, {"type": "string", "maxLength": _LONGEST_ID}]})
@@ -105,7 +115,7 @@ class ProfileProductSerializer(StrictSerializer):
 
 
 class ProfileTransactionSerializer(StrictSerializer):
-    transaction_date = PastMomentField()
+    transaction_date = EventMomentField()
     transaction_type = CleanCharField(max_length=60)
     amount = NumberField(**_MONEY)
     channel = CleanCharField(max_length=60)
@@ -123,7 +133,7 @@ class ClvProfileSerializer(StrictSerializer):
     acquisition_channel = CleanCharField(required=False, max_length=60)
     products = serializers.ListField(child=ProfileProductSerializer(), required=False, max_length=_MOST_PRODUCTS)
     transactions = serializers.ListField(child=ProfileTransactionSerializer(), required=False, max_length=_MOST_TRANSACTIONS)
-    as_of = PastMomentField(required=False, help_text="The instant of scoring; left out: that of the last transaction.")
+    as_of = EventMomentField(required=False, help_text="The instant of scoring; left out: that of the last transaction.")
 
     def plain(self) -> dict[str, Any]:
         """The profile as the model reads it: plain values and instants."""
@@ -144,7 +154,7 @@ class ClvScoreSerializer(_ScoreSerializer):
 
 
 class DepositSerializer(StrictSerializer):
-    occurred_at = PastMomentField()
+    occurred_at = EventMomentField()
     amount = NumberField(min_value=0.01, max_value=1e12)
 
 
@@ -154,7 +164,7 @@ class DepositorSerializer(StrictSerializer):
     player_id = CleanCharField(required=False, max_length=64, help_text="Yours, handed back as it came; nobody is looked up.")
     currency = serializers.RegexField(r"^[A-Z]{3}\Z", help_text="Of the deposits (ISO 4217); one that the players here deposit in.")
     deposits = serializers.ListField(child=DepositSerializer(), allow_empty=False, max_length=_MOST_DEPOSITS)
-    as_of = PastMomentField(required=False, help_text="The instant of scoring; left out: now. What counts is also how long nothing came.")
+    as_of = EventMomentField(required=False, help_text="The instant of scoring; left out: now. What counts is also how long nothing came.")
 
     def plain(self) -> dict[str, Any]:
         """The description as the model reads it: plain values and instants."""

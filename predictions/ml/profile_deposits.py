@@ -33,22 +33,23 @@ _MOST = 1e12
 
 @dataclass(frozen=True)
 class Described:
-    """What was told. `days`: (day, amount) of each deposit, amounts in `currency`."""
+    """What was told. `deposits`: (day, amount) of each, amounts in `currency`; `day`: of the scoring, not before the last of them."""
 
     currency: str
     deposits: tuple[tuple[date, float], ...]
     day: date
 
 
-def read(profile: Mapping[str, Any], as_of: datetime) -> Described:
-    """The description, checked; `as_of` is the instant of scoring where the profile names none.
+def read(profile: Mapping[str, Any], now: datetime) -> Described:
+    """The description, checked; scored as of its "as_of", or where it has none as of `now`.
 
-    Raises InvalidProfile with all that is wrong, under the field's name: no deposit at all, an amount that is not above 0, a date after
-    the instant of scoring.
+    Clocks differ: up to `profile_schema.CLOCKS_APART` after `now` is no future, and without "as_of" the day of such a deposit is that of
+    the scoring. Raises InvalidProfile with all that is wrong, under the field's name: no deposit at all, an amount that is not above 0,
+    a date in the future or after the "as_of" that was given.
     """
-    check = Checker()
+    check = Checker(now)
     check.known(profile, _FIELDS, "")
-    told = check.moment(profile, "as_of", "", needed=False) or as_of
+    told = check.moment(profile, "as_of", "", needed=False)
     currency = profile.get("currency")
     if not isinstance(currency, str) or not currency:
         check.errors["currency"] = "is needed."
@@ -64,7 +65,8 @@ def read(profile: Mapping[str, Any], as_of: datetime) -> Described:
         check.errors["deposits"] = "must hold at least one: of somebody who never deposited the purchase model knows nothing."
     if check.errors:
         raise InvalidProfile(check.errors)
-    return Described(str(currency), tuple(deposits), told.date())
+    day = told.date() if told is not None else max(now.date(), *(day for day, _ in deposits))
+    return Described(str(currency), tuple(deposits), day)
 
 
 def history(described: Described, unit: float) -> pd.DataFrame:

@@ -6,7 +6,7 @@ The same `features` serves the simulated bank that the model learns from and a s
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -32,6 +32,7 @@ _SAME = {
     "web": "Online",
 }
 
+CLOCKS_APART = timedelta(days=1)  # what was sent by a clock ahead of ours
 DAYS_IN_MONTH = 30.4375
 WINDOW_DAYS = 365
 _NUMBERS = {"age": (18, 110), "income": (0, 1e12), "credit_score": (300, 850), "tenure_months": (0, 1200)}
@@ -154,16 +155,16 @@ def _sum(n: int, whose: np.ndarray, values: np.ndarray | None = None) -> np.ndar
     return np.bincount(whose, values, minlength=n).astype(np.float64)
 
 
-def read(profile: Mapping[str, Any], as_of: datetime | None = None) -> People:
+def read(profile: Mapping[str, Any], as_of: datetime | None = None, *, now: datetime | None = None) -> People:
     """One described customer, checked. Raises InvalidProfile with all that is wrong.
 
     age and tenure_months are needed; everything else may be missing or None, which means unknown ([] means none). Dates are ISO texts,
     dates or datetimes (without a zone: UTC). `as_of` (or the field of that name) is the instant of scoring; without it activity is counted
-    back from the last date given, and how long ago that was is unknown.
+    back from the last date given, and how long ago that was is unknown. With `now` no date lies more than CLOCKS_APART after it.
     """
     if not isinstance(profile, Mapping):
         raise InvalidProfile({"profile": "must be an object with fields."})
-    check = Checker()
+    check = Checker(now)
     check.known(profile, _FIELDS, "")
     numbers = [check.number(profile, name, "", low, high, name in ("age", "tenure_months")) for name, (low, high) in _NUMBERS.items()]
     if numbers[3] > numbers[0] * 12:
@@ -227,10 +228,14 @@ def _columns(
 
 
 class Checker:
-    """Reads fields and gathers everything that is wrong under the field's name; what is wrong reads as unknown meanwhile."""
+    """Reads fields and gathers everything that is wrong under the field's name; what is wrong reads as unknown meanwhile.
 
-    def __init__(self) -> None:
+    `now`: moments more than CLOCKS_APART after it have not come and are refused; None: no moment is too late.
+    """
+
+    def __init__(self, now: datetime | None = None) -> None:
         self.errors: dict[str, str] = {}
+        self._now = now
 
     def known(self, row: Mapping[str, Any], fields: Sequence[str], at: str) -> None:
         for name in row:
@@ -287,7 +292,9 @@ class Checker:
         except (ValueError, TypeError, OverflowError):
             self.errors[at + name] = "must be a date, such as 2026-01-31T10:00:00."
             return None
-        if latest is not None and found > _utc(latest):
+        if self._now is not None and found - _utc(self._now) > CLOCKS_APART:
+            self.errors[at + name] = "lies in the future."
+        elif latest is not None and found > _utc(latest):
             self.errors[at + name] = "lies after the instant of scoring."
         return found
 

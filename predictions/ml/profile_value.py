@@ -75,14 +75,14 @@ class ProfileModel:
         values = frame[list(FEATURES)].to_numpy(dtype=np.float64)
         return explain.tree_contributions(FEATURES, values, self._boosters[0], scale="money")
 
-    def predict_profile(self, profile: Mapping[str, Any], as_of: datetime | None = None) -> dict[str, Any]:
+    def predict_profile(self, profile: Mapping[str, Any], as_of: datetime | None = None, *, now: datetime | None = None) -> dict[str, Any]:
         """Value of one described customer (see `profile_schema.read`, which raises InvalidProfile naming each wrong field).
 
         value; low, high: the interval of `level`; confidence: its measured coverage; base and drivers: value = base + the contributions
         of all drivers, largest first, each {"feature", "label", "unit", "value", "contribution", "words"}; missing: features that are
         unknown; outside: those beyond what was learned from, for which the coverage was not measured.
         """
-        values = features(read(profile, as_of))  # one row: a frame would cost as much as the trees
+        values = features(read(profile, as_of, now=now))  # one row: a frame would cost as much as the trees
         row = values[0]
         answer = {name: float(column[0]) for name, column in zip(ANSWER, self._answers(values), strict=True)}
         explanation = explain.tree_contributions(FEATURES, values, self._boosters[0], scale="money")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,12 +11,14 @@ from django.urls import reverse
 from django.utils.html import escape
 
 from loyalty_site.roles import ROLES
-from predictions import deposit_value, gate, services
+from predictions import deposit_value, gate, registry, services
 from predictions.admin import described
 from predictions.admin.entry_form import as_number
 from predictions.ml import profile_schema
+from predictions.ml.profile_value import ProfileModel
 from predictions.services import InvalidProfile, ProfileScore, Reason, Unavailable
 from tests.predictions.admin import rows
+from tests.predictions.api.test_players_and_models import PURCHASES
 
 pytestmark = pytest.mark.django_db
 
@@ -157,6 +160,22 @@ def test_customer__what_is_wrong__stands_beside_its_field_and_in_the_list(asked:
     piece = sent(client, CUSTOMER, wrong, piece=True)
     assert 'data-field="products-1-balance"' in piece
     assert "<form" not in piece
+
+
+@pytest.mark.parametrize("name", [CUSTOMER, DEPOSITS])
+def test_described__as_of_the_future__refused_at_its_field(
+    name: str, client_of: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the services themselves, with models that would answer."""
+    rows.run()
+    rows.player("P-1")
+    in_use = {"profile": ProfileModel.__new__(ProfileModel), "ltv": SimpleNamespace(deposits=PURCHASES)}
+    monkeypatch.setattr(registry, "load_champion", lambda kind: (SimpleNamespace(pk=6, is_synthetic=False), in_use[kind]))
+    form = customer(as_of="2099-01-01", **{"deposits-0-occurred_at": "2026-02-01", "deposits-0-amount": "75.5"})
+    text = sent(client_of("CRM agent"), name, form)
+    assert "<strong>Scored as of</strong> lies in the future." in text
+    assert 'data-error-of="as_of">lies in the future.<' in text
+    assert text.count('aria-invalid="true"') == 1
 
 
 @pytest.mark.parametrize("text", ["1,5", "1.250,50", "12,50,000", "1250,5", ",500", "1,250,50"])

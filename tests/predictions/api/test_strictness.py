@@ -163,6 +163,34 @@ def test_as_of__left_out__a_transaction_in_the_future_does_not_take_its_place(ap
     assert refused(answer) == [("transactions[0].transaction_date", "Send an instant that has passed.")]
 
 
+def test_start_of_a_product__in_the_future__refused_but_for_clocks_that_differ(api: KeyedClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = {"value": 1.0, "low": 0.0, "high": 2.0, "confidence": 0.8, "level": 0.8, "outside": []}
+    monkeypatch.setattr(services, "score_profile", lambda kind, profile: services.ProfileScore(kind, answer, [], [], 9, True))
+
+    def opened(moment: str) -> Any:
+        return api.post("/predictions/clv/score", {**CLV, "products": [{**CLV["products"][0], "start_date": moment}]})
+
+    assert refused(opened("2099-01-01T00:00:00Z")) == [("products[0].start_date", "Send an instant that has passed.")]
+    assert opened((utc_now() + timedelta(hours=23)).isoformat()).status_code == 200
+    assert opened("1962-05-01T00:00:00").status_code == 200  # older than any event can be
+
+
+def test_deposit__of_a_clock_ahead__is_taken_unless_as_of_says_otherwise(api: KeyedClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run(summary={"units": {"EUR": 20.0}})
+    monkeypatch.setattr(registry, "load", lambda version: SimpleNamespace(deposits=PURCHASES))
+    now = utc_now()
+
+    def deposited(ahead: timedelta, **more: str) -> Any:
+        deposits = [{"occurred_at": (now + ahead).isoformat(), "amount": 5}]
+        return api.post("/predictions/ltv/score", {"currency": "EUR", "deposits": deposits, **more})
+
+    assert deposited(timedelta(minutes=5)).status_code == 200
+    assert deposited(timedelta(hours=23)).status_code == 200
+    assert deposited(timedelta(minutes=5), as_of=(now + timedelta(minutes=5)).isoformat()).status_code == 200
+    for answer in (deposited(timedelta(hours=25)), deposited(timedelta(minutes=5), as_of=now.isoformat())):
+        assert [name for name, _ in refused(answer)] == ["deposits[0].occurred_at"]
+
+
 def test_as_of__now__is_taken(api: KeyedClient, monkeypatch: pytest.MonkeyPatch) -> None:
     make_run(summary={"units": {"EUR": 20.0}})
     monkeypatch.setattr(registry, "load", lambda version: SimpleNamespace(deposits=PURCHASES))

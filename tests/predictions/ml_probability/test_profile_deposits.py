@@ -1,7 +1,7 @@
 """A player described by deposits, as the purchase model reads and values them."""
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -77,9 +77,15 @@ def test_value__another_unit__scales_with_the_amounts():
         ({"deposits": [{"occurred_at": NOW, "amount": -5}]}, {"deposits[0].amount": "must be between 0 and 1,000,000,000,000."}),
         ({"deposits": [{"amount": Decimal(5)}]}, {"deposits[0].occurred_at": "is needed."}),
         (
-            {"deposits": [{"occurred_at": NOW + timedelta(days=1), "amount": 5}]},
+            {"as_of": NOW, "deposits": [{"occurred_at": NOW + timedelta(minutes=1), "amount": 5}]},
             {"deposits[0].occurred_at": "lies after the instant of scoring."},
         ),
+        (
+            {"deposits": [{"occurred_at": NOW + timedelta(days=1, minutes=1), "amount": 5}]},
+            {"deposits[0].occurred_at": "lies in the future."},
+        ),
+        ({"as_of": NOW + timedelta(days=1, minutes=1)}, {"as_of": "lies in the future."}),
+        ({"as_of": "2036-01-01"}, {"as_of": "lies in the future."}),
         ({"age": 40}, {"age": "is not known; fields are currency, deposits, as_of, player_id."}),
     ],
 )
@@ -88,6 +94,14 @@ def test_read__what_is_wrong__named_field_by_field(change, errors):
     with pytest.raises(InvalidProfile) as refused:
         profile_deposits.read({**profile, **change}, NOW)
     assert refused.value.errors == errors
+
+
+def test_read__a_clock_ahead_of_ours__its_deposit_is_of_the_day_of_scoring():
+    ahead = profile_deposits.read({"currency": "EUR", "deposits": [{"occurred_at": NOW + timedelta(days=1), "amount": 5}]}, NOW)
+    assert (ahead.deposits, ahead.day) == (((date(2026, 3, 16), 5.0),), date(2026, 3, 16))
+    told = {"as_of": NOW + timedelta(days=1), "currency": "EUR", "deposits": [{"occurred_at": NOW, "amount": 5}]}
+    assert profile_deposits.read(told, NOW).day == date(2026, 3, 16)
+    assert profile_deposits.read({**told, "as_of": None}, NOW).day == date(2026, 3, 15)
 
 
 def test_outside__tails_are_those_of_the_fitted_populations():

@@ -2,7 +2,7 @@ import copy
 import math
 import pickle
 import time
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -111,6 +111,24 @@ def test_read__what_is_wrong__named_field_by_field(fields, errors):
     with pytest.raises(InvalidProfile) as refused:
         read(changed(**fields), NOW)
     assert refused.value.errors == errors
+
+
+@pytest.mark.parametrize("late", [timedelta(days=1), timedelta(days=1, minutes=1)])
+def test_read__future__refused_beyond_a_day_for_clocks(late):
+    when = (NOW + late).isoformat()
+    product, transaction = {**PROFILE["products"][0], "start_date": when}, {**PROFILE["transactions"][0], "transaction_date": when}
+    for fields, name in (
+        ({"as_of": when}, "as_of"),
+        ({"products": [product]}, "products[0].start_date"),
+        ({"transactions": [transaction]}, "transactions[0].transaction_date"),
+    ):
+        if late > timedelta(days=1):
+            with pytest.raises(InvalidProfile) as refused:
+                profile_schema.read(changed(**fields), now=NOW)
+            assert refused.value.errors == {name: "lies in the future."}
+        else:
+            profile_schema.read(changed(**fields), now=NOW)
+    profile_schema.read(changed(products=[product]))  # nobody says what the present is
 
 
 def test_read__no_object__refused():
