@@ -117,6 +117,11 @@ def estimated_impact(probability: float, value: float) -> float:
     return max(probability * value, 0.0)
 
 
+def worthless_below(thresholds: Thresholds = DEFAULTS) -> float:
+    """The value below which no contact pays."""
+    return WORTHLESS_SHARE * thresholds.value_medium
+
+
 def retention_recommendation(probability: float, value: float, idle_days: int, thresholds: Thresholds = DEFAULTS) -> str:
     """What to do for one player. The two upper ranges are the reference's; below, effort falls with risk and value.
 
@@ -125,7 +130,7 @@ def retention_recommendation(probability: float, value: float, idle_days: int, t
     """
     vip, high = value > thresholds.value_vip, value > thresholds.value_high
     if probability >= thresholds.risk_high and not high:
-        if value < WORTHLESS_SHARE * thresholds.value_medium:
+        if value < worthless_below(thresholds):
             return NO_CONTACT_WORTH
         if idle_days > WIN_BACK_AFTER_DAYS:
             return WIN_BACK
@@ -168,29 +173,19 @@ class Recommendation:
 
 _CHURN_ACTIONS = (
     ("urgent_action", "Urgent Action: contact in person today", "high value, churn probability from 0.7"),
-    ("retention_campaign", "Retention Campaign: comeback offer within the week", "churn probability from 0.7"),
-    ("engagement_boost", "Engagement Boost: missions and reminders", "churn probability from 0.3 to below 0.7"),
+    ("retention_campaign", "Retention Campaign: comeback offer within the week", "churn probability from 0.7, worth a contact"),
+    ("engagement_boost", "Engagement Boost: missions and reminders", "churn probability from 0.3 to below 0.7, worth a contact"),
+    ("win_back", WIN_BACK, f"high risk, away for more than {WIN_BACK_AFTER_DAYS} days"),
+    ("no_contact", NO_CONTACT_WORTH, "high risk, a value that pays for none"),
 )
-
-
-def churn_groups(probability: float, value: float, thresholds: Thresholds = DEFAULTS) -> tuple[str, ...]:
-    """The groups of business recommendations that a player belongs to; an urgent player is part of the campaign too."""
-    if probability >= BUSINESS_FROM:
-        return ("urgent_action", "retention_campaign") if value > thresholds.value_high else ("retention_campaign",)
-    return ("engagement_boost",) if probability >= BOOST_FROM else ()
-
-
-def churn_sums(scores: Iterable[tuple[float, float]], thresholds: Thresholds = DEFAULTS) -> dict[str, Sum]:
-    """Players and expected loss of each group, over (probability, value) of one currency."""
-    sums = {name: Sum() for name, _, _ in _CHURN_ACTIONS}
-    for probability, value in scores:
-        for name in churn_groups(probability, value, thresholds):
-            sums[name] = Sum(sums[name].users + 1, sums[name].impact + estimated_impact(probability, value))
-    return sums
+CHURN_GROUPS = tuple(name for name, _, _ in _CHURN_ACTIONS)
 
 
 def churn_recommendations(sums: Mapping[str, Sum]) -> tuple[Recommendation, ...]:
-    """The three recommendations in order of urgency, those without players too."""
+    """Those of CHURN_GROUPS, which follow `retention_recommendation`, in order of urgency, without players too.
+
+    The first three are the reference's; an urgent player is part of the campaign too.
+    """
     return _recommendations(_CHURN_ACTIONS, sums)
 
 

@@ -15,7 +15,22 @@ from predictions.models import Kind
 from .base import Context, Prediction, amount, in_bounds, probability, recommended, who
 
 INTERVAL_LEVEL = 0.9
-_GROUPS = ("urgent_action", "retention_campaign", "engagement_boost")
+
+
+def groups(limits: advice.Thresholds) -> dict[str, Q]:
+    """Who belongs to each of `advice.CHURN_GROUPS`: players are counted where their own recommendation sends them."""
+    risky = Q(probability__gte=limits.risk_high, value__lte=limits.value_high)
+    worthless = Q(value__lt=advice.worthless_below(limits))
+    no_contact = risky & worthless
+    win_back = risky & ~worthless & Q(idle_days__gt=advice.WIN_BACK_AFTER_DAYS)
+    certain, contacted = Q(probability__gte=advice.BUSINESS_FROM), ~no_contact & ~win_back
+    return {
+        "urgent_action": certain & Q(value__gt=limits.value_high),
+        "retention_campaign": certain & contacted,
+        "engagement_boost": Q(probability__gte=advice.BOOST_FROM, probability__lt=advice.BUSINESS_FROM) & contacted,
+        "win_back": win_back,
+        "no_contact": no_contact,
+    }
 
 
 class Churn(Prediction):
@@ -46,12 +61,7 @@ class Churn(Prediction):
     def totals(self, rows: QuerySet[Any], context: Context) -> dict[str, Any]:
         limits = context.limits
         loss = Greatest(F("probability") * Cast("value", FloatField()), 0.0)
-        certain = Q(probability__gte=advice.BUSINESS_FROM)
-        where = {
-            "urgent_action": certain & Q(value__gt=limits.value_high),
-            "retention_campaign": certain,
-            "engagement_boost": Q(probability__gte=advice.BOOST_FROM, probability__lt=advice.BUSINESS_FROM),
-        }
+        where = groups(limits)
         sums: dict[str, Any] = {
             level: Count("pk", filter=in_bounds("probability", advice.risk_bounds(level, limits))) for level in advice.RISK_LEVELS
         }
@@ -84,7 +94,7 @@ class Churn(Prediction):
                 known = [one for one in (totals["highest_priority"][level], row[f"{level}_priority"]) if one is not None]
                 totals["highest_priority"][level] = max(known, default=None)
             totals["money"][row["currency"]] = {"user_value": amount(row["worth"]), "expected_loss": amount(row["loss"])}
-            totals["groups"][row["currency"]] = {name: [row[f"{name}_users"], row[f"{name}_loss"]] for name in _GROUPS}
+            totals["groups"][row["currency"]] = {name: [row[f"{name}_users"], row[f"{name}_loss"]] for name in where}
         return totals
 
     def at_threshold(self, above: Above, totals: Mapping[str, Any], bound: float) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from predictions import hooks
+from predictions.ml import advice
 from predictions.models import Kind
 from tests.api_client import KeyedClient
 from tests.factories import PlayerFactory, PlayerMetricsFactory
@@ -72,7 +73,33 @@ def test_churn__summary__sums_of_the_run_by_currency(api: KeyedClient) -> None:
         "urgent_action": (1, 1800.0, {"EUR": 1800.0, "USD": 0.0}),
         "retention_campaign": (2, 1800.0, {"EUR": 1800.0, "USD": 750.0}),
         "engagement_boost": (1, 50.0, {"EUR": 50.0, "USD": 0.0}),
+        "win_back": (0, 0.0, {"EUR": 0.0, "USD": 0.0}),
+        "no_contact": (0, 0.0, {"EUR": 0.0, "USD": 0.0}),
     }
+
+
+def test_churn__recommendations_of_the_run__count_players_where_their_own_recommendation_sends_them(api: KeyedClient) -> None:
+    run = make_run()
+    for probability in (0.95, 0.75, 0.65, 0.6, 0.45, 0.1):
+        for value in ("-5", "9.99", "10", "300", "1000", "1000.01", "7000"):
+            for idle in (90, 91):
+                churn(run, PlayerFactory(), probability, value, idle_days=idle)
+    answer = api.get("/predictions/churn/predict", page_size=100).json()["data"]
+    counted = {row["type"]: row["user_count"] for row in answer["summary"]["business_recommendations"]}
+
+    def told(*words: str, least: float = 0.0, below: float = 1.1) -> int:
+        rows = [row for row in answer["results"] if least <= row["churn_probability"] < below]
+        return sum(any(row["retention_recommendation"].startswith(word) for word in words) for row in rows)
+
+    contacts = ("Immediate VIP", "Priority", "Urgent", "Re-engagement", "Offer targeted", "Personal", "Reminder", "Missions")
+    assert counted == {
+        "urgent_action": 8,  # two probabilities, two high values, two times away
+        "retention_campaign": told(*contacts, least=0.7),
+        "engagement_boost": told(*contacts, least=0.3, below=0.7),
+        "win_back": told(advice.WIN_BACK),
+        "no_contact": told(advice.NO_CONTACT_WORTH),
+    }
+    assert all(counted.values())
 
 
 def test_churn__threshold_of_the_request__label_confidence_and_summary(api: KeyedClient) -> None:

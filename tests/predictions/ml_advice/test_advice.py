@@ -103,17 +103,16 @@ def test_still_customer__no_repeat_deposit__says_nothing(alive: float | None, sh
     assert advice.still_customer(alive) == shown
 
 
-def test_churn_recommendations__five_players__counts_and_expected_losses() -> None:
-    scores = [(0.7, 1000.01), (0.9, 200.0), (0.699, 9000.0), (0.3, 100.0), (0.299, 9000.0)]
-    urgent, campaign, boost = advice.churn_recommendations(advice.churn_sums(scores))
-    assert (urgent.type, urgent.user_count, urgent.estimated_impact) == ("urgent_action", 1, pytest.approx(700.007))
-    assert (campaign.type, campaign.user_count, campaign.estimated_impact) == ("retention_campaign", 2, pytest.approx(880.007))
-    assert (boost.type, boost.user_count, boost.estimated_impact) == ("engagement_boost", 2, pytest.approx(6321.0))
-
-
-def test_churn_recommendations__nobody__three_with_zero() -> None:
-    found = advice.churn_recommendations({})
-    assert [(one.user_count, one.estimated_impact) for one in found] == [(0, 0.0)] * 3
+def test_churn_recommendations__sums_of_some_groups__all_in_order_of_urgency() -> None:
+    found = advice.churn_recommendations({"win_back": advice.Sum(2, 30.0), "urgent_action": advice.Sum(1, 700.5)})
+    assert [(one.type, one.user_count, one.estimated_impact) for one in found] == [
+        ("urgent_action", 1, 700.5),
+        ("retention_campaign", 0, 0.0),
+        ("engagement_boost", 0, 0.0),
+        ("win_back", 2, 30.0),
+        ("no_contact", 0, 0.0),
+    ]
+    assert found[3].action == "One low-cost win-back, then leave in peace"
 
 
 @pytest.mark.parametrize(("probability", "value", "impact"), [(0.75, 2500, 1875.0), (0.0, 100, 0.0), (0.5, -40, 0.0)])
