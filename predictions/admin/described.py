@@ -226,8 +226,19 @@ class DepositsPage(DescribedPage):
                 ("Kept of a deposit", percent(answer["margin"])),
             ],
             "note": _NOT_MEASURED,
+            "further_note": _amounts_used(answer["amounts_used"]),
             "of_average": "an average depositor",
         }
+
+
+def _amounts_used(days: int) -> str:
+    """What of the amounts entered a value by deposits (`predictions.ml.profile_deposits`)."""
+    if not days:
+        return (
+            "No amount entered: the amount of the first deposit day is not used, and there is no other day. What an average depositor "
+            "deposits on a day stands in."
+        )
+    return f"The amount of the first deposit day is not used: the value goes by the amounts of the deposit days after it (here {days})."
 
 
 def _label(name: str) -> str:

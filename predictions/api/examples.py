@@ -346,6 +346,7 @@ DEPOSITOR_SCORE = {
     "confidence_score": None,
     "probability_active": 0.88,
     "expected_deposit_days": 6.9,
+    "amounts_used": 2,
     "outside": [],
     "feature_importance": {"bg_spend": 0.7, "bg_recency": 0.3},
     "drivers": [

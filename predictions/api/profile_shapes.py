@@ -184,6 +184,10 @@ class DepositorScoreSerializer(_ScoreSerializer):
         allow_null=True, help_text="Of being a customer still; null without a repeat deposit day, which tells nothing of leaving."
     )
     expected_deposit_days = serializers.FloatField(help_text="Within 365 days.")
+    amounts_used = serializers.IntegerField(
+        min_value=0,
+        help_text="Deposit days whose amount entered the value: all but the first. 0: the amount of an average depositor stands in.",
+    )
     outside = serializers.ListField(
         child=serializers.CharField(),
         help_text="Drivers beyond what the model knows: by its fit fewer than one in 10,000 depositors deposit on so many days "

@@ -161,7 +161,8 @@ class LtvScoreView(ScoreView):
     def post(self, request: Request) -> Response:
         """The value of the next 365 days by the operator's own purchase model (BG/NBD, Gamma-Gamma), of somebody whose deposits you give.
 
-        Writes nothing, so it needs no idempotency key. The interval is P10 to P90 of simulated futures. 409 while values are withheld.
+        Writes nothing, so it needs no idempotency key. The interval is P10 to P90 of simulated futures. The amount of the first deposit
+        day is not used (`amounts_used`). 409 while values are withheld.
         """
         body = DepositorSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -177,6 +178,7 @@ class LtvScoreView(ScoreView):
                 "confidence_score": None,
                 "probability_active": None if answer["alive"] is None else probability(answer["alive"]),
                 "expected_deposit_days": round(answer["purchases"], 2),
+                "amounts_used": answer["amounts_used"],
                 "outside": answer["outside"],
                 **_basis(found),
             }

@@ -102,7 +102,8 @@ def value(model: Deposits, described: Described, unit: float) -> dict[str, Any]:
     """Value of the next 365 days, in the currency of the description.
 
     value; low, median, high: the interval of `level`; alive: probability of still being a customer, None without a repeat deposit day;
-    purchases: expected days with a deposit; outside: see there; base and drivers: value = base (of an average depositor) + the
+    purchases: expected days with a deposit; amounts_used: deposit days whose amount entered, all but the first, which Gamma-Gamma leaves
+    out as BG/NBD begins with it; outside: see there; base and drivers: value = base (of an average depositor) + the
     contributions of all drivers, largest first, each {"feature", "label", "unit", "value", "contribution", "words"}.
     """
     frame = history(described, unit)
@@ -137,6 +138,7 @@ def value(model: Deposits, described: Described, unit: float) -> dict[str, Any]:
         "level": LEVEL,
         "alive": alive,
         "purchases": float(found["purchases"]),
+        "amounts_used": int(frame["bg_frequency"].iloc[0]),
         "margin": model.margin,
         "outside": outside(model, frame),
         "base": float(base[0]) * unit,

@@ -28,7 +28,7 @@ MORTGAGE = Reason("mortgage_balance", "balance of mortgages", "money", 0.0, -301
 BANK = {"value": 4210.35, "low": 2890.1, "high": 5730.9, "confidence": 0.803, "level": 0.8, "base": 3306.85, "outside": ["age"]}
 GAMBLER = {
     "value": 182.79, "low": 12.2, "median": 147.1, "high": 396.4, "level": 0.8, "base": 357.83, "alive": 0.91, "purchases": 8.2,
-    "margin": 0.44, "currency": "EUR",
+    "margin": 0.44, "currency": "EUR", "amounts_used": 4,
 }  # fmt: skip
 
 
@@ -220,6 +220,29 @@ def test_deposits__page__scores_by_deposits(asked: list[Any], client_of: Callabl
     assert [one["occurred_at"] for one in asked[0]["deposits"]] == ["2025-11-15", "2025-12-21", "2026-01-23", "2026-02-20", "2026-03-09"]
     sent(client, DEPOSITS, {"currency": "EUR", "as_of": "2026-03-15", "deposits-2-occurred_at": "2026-02-01", "deposits-2-amount": "75.5"})
     assert asked[1] == {"currency": "EUR", "as_of": "2026-03-15", "deposits": [{"occurred_at": "2026-02-01", "amount": 75.5}]}
+
+
+@pytest.mark.parametrize(
+    ("deposits", "words"),
+    [
+        (
+            ("2026-01-02", "2026-01-02", "2026-02-01", "2026-03-01"),
+            "not used: the value goes by the amounts of the deposit days after it (here 2).",
+        ),
+        (("2026-01-02",), "No amount entered: the amount of the first deposit day is not used, and there is no other day."),
+        (("2026-01-02", "2026-01-02"), "No amount entered: the amount of the first deposit day is not used, and there is no other day."),
+    ],
+)
+def test_deposits__amounts__which_of_them_count_is_said(
+    deposits: tuple[str, ...], words: str, client_of: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows.run()
+    rows.player("P-1")
+    in_use = SimpleNamespace(pk=2, is_synthetic=False), SimpleNamespace(deposits=PURCHASES)
+    monkeypatch.setattr(registry, "load_champion", lambda kind: in_use)
+    form = {f"deposits-{place}-occurred_at": day for place, day in enumerate(deposits)}
+    form |= {f"deposits-{place}-amount": "20" for place in range(len(deposits))}
+    assert words in sent(client_of("CRM agent"), DEPOSITS, {"currency": "EUR", "as_of": "2026-03-15", **form})
 
 
 @pytest.mark.parametrize("name", [CUSTOMER, DEPOSITS])

@@ -162,6 +162,15 @@ def test_ltv_score__one_deposit_day_long_ago__not_called_a_customer(described: A
     assert 0 < described((2000, 50), (1900, 20))["probability_active"] < 0.1
 
 
+def test_ltv_score__first_amount__does_not_count_and_the_answer_says_how_many_do(described: Any) -> None:
+    little, much = described((60, 1), (40, 30), (10, 30)), described((60, 900), (60, 100), (40, 30), (10, 30))
+    assert (little["predicted_ltv"], little["amounts_used"]) == (much["predicted_ltv"], 2)
+    assert much["amounts_used"] == 2
+    assert described((60, 1), (40, 90), (10, 90))["predicted_ltv"] > little["predicted_ltv"]
+    one, other = described((60, 1)), described((60, 5000))
+    assert (one["amounts_used"], one["predicted_ltv"]) == (0, other["predicted_ltv"])
+
+
 def test_ltv_score__beyond_what_the_model_knows__flagged(described: Any) -> None:
     assert described((60, 80), (10, 60.5))["outside"] == []
     assert described((60, 1e12), (10, 1e12))["outside"] == ["bg_spend"]
