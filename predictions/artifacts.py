@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import SuspiciousOperation
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import FileSystemStorage, Storage, storages
 from django.utils.crypto import constant_time_compare, salted_hmac
@@ -203,7 +202,7 @@ def read(artifact: Artifact) -> bytes:
     try:
         with storage().open(artifact.name, "rb") as file:
             payload = file.read(artifact.size_bytes + 1)
-    except (OSError, SuspiciousOperation) as error:
+    except Exception as error:  # a storage of another class fails in ways of its own
         raise ArtifactError(f"The file {artifact.name} cannot be read ({type(error).__name__}).", restore) from error
     if len(payload) != artifact.size_bytes or hashlib.sha256(payload).hexdigest() != artifact.sha256:
         raise ArtifactError(f"The file {artifact.name} is not what was written at training.", f"{restore} {_ALTERED}")

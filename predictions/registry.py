@@ -1,7 +1,8 @@
 """Versions of models: recorded at training, opened after verification, one in use per kind.
 
 A version never changes after it is written, apart from its status. Opened models are kept per process, by the hash of their file, so
-that a page or a chunk of scoring pays for opening once.
+that a page or a chunk of scoring pays for opening once. The file of a model that is used is read again every few seconds, so that no
+process answers from a model that health calls damaged.
 """
 
 import logging
@@ -11,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date, datetime
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -28,6 +30,8 @@ if TYPE_CHECKING:  # web processes read versions; pandas is loaded with the firs
     from predictions.ml.kinds import Model, Record, Trained
 
 logger = logging.getLogger(__name__)
+
+FILE_TRUSTED_SECONDS = 5.0  # a model file is at most some megabytes: reading it this often costs a thousandth of the time
 
 _LOCK_SPACE = 0x70726564  # first half of the advisory lock's key; the second is the kind's place in the list of kinds
 
@@ -163,34 +167,70 @@ def plain(value: Any, where: str = "record") -> Any:
 
 
 class _Opened:
-    """Models of this process by the hash of their file, the least recently used forgotten first. One thread opens, the rest wait."""
+    """Models of this process by the hash of their file, the least recently used forgotten first. One thread opens, the rest wait.
+
+    A model whose file was last read longer than FILE_TRUSTED_SECONDS ago is given out after the file was read once more; one whose file is
+    not what it was is forgotten.
+    """
 
     def __init__(self) -> None:
         self._models: OrderedDict[str, Model] = OrderedDict()
+        self._read_at: dict[str, float] = {}
         self._lock = threading.Lock()
         self._opening = threading.Lock()
+        self._checking = threading.Lock()
 
-    def get(self, sha256: str) -> "Model | None":
+    def model(self, artifact: Artifact) -> "Model":
+        """Raises ArtifactError."""
+        model, is_trusted = self._get(artifact.sha256)
+        if model is None:
+            return self._open(artifact)
+        return model if is_trusted else self._checked(artifact)
+
+    def forget(self, sha256: str | None = None) -> None:
+        """One, or all."""
+        with self._lock:
+            for one in list(self._models) if sha256 is None else [sha256]:
+                self._models.pop(one, None)
+                self._read_at.pop(one, None)
+
+    def _get(self, sha256: str) -> "tuple[Model | None, bool]":
         with self._lock:
             model = self._models.get(sha256)
-            if model is not None:
-                self._models.move_to_end(sha256)
-            return model
-
-    def open(self, artifact: Artifact) -> "Model":
-        with self._opening:
-            model = self.get(artifact.sha256)
             if model is None:
+                return None, False
+            self._models.move_to_end(sha256)
+            return model, monotonic() - self._read_at[sha256] < FILE_TRUSTED_SECONDS
+
+    def _open(self, artifact: Artifact) -> "Model":
+        with self._opening:
+            model, _ = self._get(artifact.sha256)
+            if model is None:
+                at = monotonic()
                 model = artifacts.open_model(artifact)
                 with self._lock:
                     self._models[artifact.sha256] = model
+                    self._read_at[artifact.sha256] = at
                     while len(self._models) > settings.MODELS_OPEN:
-                        self._models.popitem(last=False)
+                        forgotten, _ = self._models.popitem(last=False)
+                        del self._read_at[forgotten]
             return model
 
-    def forget(self) -> None:
-        with self._lock:
-            self._models.clear()
+    def _checked(self, artifact: Artifact) -> "Model":
+        with self._checking:  # not the lock of opening, which may take a second: others wait for a reading only
+            model, is_trusted = self._get(artifact.sha256)
+            if model is not None and is_trusted:  # by another thread in the meantime
+                return model
+            at = monotonic()
+            try:
+                artifacts.read(artifact)
+            except ArtifactError:
+                self.forget(artifact.sha256)
+                raise
+            with self._lock:
+                if artifact.sha256 in self._models:
+                    self._read_at[artifact.sha256] = at
+        return model if model is not None else self._open(artifact)
 
 
 _opened = _Opened()
@@ -202,7 +242,7 @@ def forget_opened() -> None:
 
 
 def load(version: ModelVersion) -> "Model":
-    """The model of a version. The record is verified on every call, the file when it is opened.
+    """The model of a version. The record is verified on every call, the file when it is opened and again every FILE_TRUSTED_SECONDS of use.
 
     Raises ArtifactError (altered, missing, other library versions), with what to do.
     """
@@ -211,7 +251,7 @@ def load(version: ModelVersion) -> "Model":
     artifact = _artifact_of(version)
     try:
         artifacts.check(artifact)
-        model = _opened.get(version.sha256) or _opened.open(artifact)
+        model = _opened.model(artifact)
     except ArtifactError as error:
         logger.error("predictions.model_refused kind=%s version=%s problem=%s", version.kind, version.pk, error.problem)
         raise

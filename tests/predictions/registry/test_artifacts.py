@@ -279,6 +279,67 @@ def test_load_champion__altered_file__no_model_with_the_reason(model_folder):
         registry.load_champion("churn")
 
 
+@pytest.fixture
+def clock(monkeypatch) -> list[float]:
+    """Seconds of the process's clock, to be moved."""
+    now = [1000.0]
+    monkeypatch.setattr(registry, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize("fault", ["altered", "same size and time", "missing"])
+def test_load__file_damaged_after_opening__refused_five_seconds_later_until_restored(model_folder, clock, fault):
+    version = champion(saved())
+    path = file_of(version, model_folder)
+    content, times = path.read_bytes(), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    model = registry.load(version)
+    if fault == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(b"x" if fault == "altered" else bytes(len(content)))
+        os.utime(path, ns=times)
+
+    clock[0] += registry.FILE_TRUSTED_SECONDS - 0.001
+    assert registry.load(version) is model
+    clock[0] += 0.001
+    for _again in range(2):
+        assert not registry.is_intact(version)
+        with pytest.raises(ArtifactError, match="cannot be read" if fault == "missing" else "is not what was written at training"):
+            registry.load(version)
+    with pytest.raises(registry.CannotOpen, match="Churn 1 is in use but cannot be opened"):
+        registry.load_champion("churn")
+
+    path.write_bytes(content)
+    assert registry.load(version).algorithm == "small logistic regression"
+
+
+def test_load__used_all_the_time__reads_the_file_once_in_five_seconds(model_folder, clock, monkeypatch):
+    version = saved()
+    model = registry.load(version)
+    read = []
+    real = artifacts.read
+    monkeypatch.setattr(artifacts, "read", lambda artifact: read.append(clock[0]) or real(artifact))
+
+    for _tenth in range(200):
+        clock[0] += 0.1
+        assert registry.load(version) is model
+
+    assert [round(at, 1) for at in read] == [1005.0, 1010.0, 1015.0, 1020.0]
+
+
+def test_load__storage_that_fails_in_its_own_way__refused_with_the_remedy(model_folder, clock, monkeypatch):
+    class Elsewhere:
+        def open(self, name: str, mode: str) -> None:
+            raise RuntimeError("no answer")
+
+    version = saved()
+    registry.load(version)
+    clock[0] += registry.FILE_TRUSTED_SECONDS
+    monkeypatch.setattr(artifacts, "storage", Elsewhere)
+    with pytest.raises(ArtifactError, match=r"cannot be read \(RuntimeError\)\. Restore the file"):
+        registry.load(version)
+
+
 # -- writing ----------------------------------------------------------------------------------------------------------
 
 

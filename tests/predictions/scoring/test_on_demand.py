@@ -188,6 +188,27 @@ def test_on_demand__version_of_the_run_cannot_be_opened__says_so(model_folder):
             ask()
 
 
+def test_on_demand__file_damaged_while_the_model_is_open__withheld_within_seconds(model_folder, monkeypatch):
+    ids = fill()
+    versions = all_champions()
+    predict()
+    profile = {"sessions_30d": 3}
+    asks = (
+        lambda: services.score_profile(Kind.CHURN, profile),
+        lambda: services.explain_player(Kind.CHURN, ids[6]),
+        lambda: services.counterfactual(ids[6]),
+    )
+    for ask in asks:
+        ask()
+    (model_folder / versions[Kind.CHURN].artifact).write_bytes(b"something else")
+    now = registry.monotonic()
+    monkeypatch.setattr(registry, "monotonic", lambda: now + registry.FILE_TRUSTED_SECONDS)
+    for ask in asks:
+        with pytest.raises(services.Unavailable, match="cannot be opened"):
+            ask()
+    assert services.score_profile(Kind.LTV, profile)  # the others go on
+
+
 def test_on_demand__deposits_of_another_size_since__keeps_the_units_of_the_run():
     ids = fill()
     all_champions()

@@ -287,6 +287,20 @@ def test_predict__artifact_that_was_altered__scores_nobody_and_keeps_what_is_sho
     assert selectors.current_run() != shown
 
 
+def test_predict__file_damaged_while_the_worker_has_it_open__scores_nobody(model_folder, monkeypatch):
+    fill()
+    versions = all_champions()
+    predict()
+    shown = selectors.current_run()
+    (model_folder / versions[Kind.LTV].artifact).unlink()
+    now = registry.monotonic()
+    monkeypatch.setattr(registry, "monotonic", lambda: now + registry.FILE_TRUSTED_SECONDS)
+    failed = run_job("predictions", NOW + timedelta(hours=1))
+    assert failed.status == JobRun.Status.FAILED
+    assert "Lifetime value 1 is in use but cannot be opened" in failed.error
+    assert selectors.current_run() == shown
+
+
 def test_predict__no_value_model__puts_the_deposits_at_stake():
     ids = fill()
     PlayerMetricsFactory(player=Player.objects.get(pk=ids[0]), total_deposited=Decimal("123.4567"))
