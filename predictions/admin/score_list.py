@@ -1,6 +1,6 @@
 """The list of a kind's scores: rows of the current run only, in the order of an index, paged without reading what lies before."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.contrib import messages
@@ -44,7 +44,7 @@ class KeyedPaginator(EstimatingPaginator):
 
 
 class ScoreChangeList(BackOfficeChangeList):
-    """Breaks ties by player in the direction of the index, so that the order is total and no row is sorted."""
+    """Breaks ties as the index does (`ties`, then by player), so that the order is total and no row is sorted."""
 
     problems: Sequence[str] = ()
 
@@ -59,7 +59,9 @@ class ScoreChangeList(BackOfficeChangeList):
         if field in ("pk", "player_id"):
             return [f"{'-' if is_falling else ''}player_id"]
         with_index = is_falling != (field in self.model_admin.rising)
-        return [leading, "player_id" if with_index else "-player_id"]
+        tie = self.model_admin.ties.get(field)
+        ties = [f"{'-' if is_falling else ''}{tie}"] if tie else []
+        return [leading, *ties, "player_id" if with_index else "-player_id"]
 
 
 class CheckedExport(ScoreExport):
@@ -101,6 +103,7 @@ class ScoreAdmin(PlayerSearchMixin, ViewOnlyAdmin):
 
     kind: ClassVar[str] = ""
     rising: ClassVar[frozenset[str]] = frozenset()  # columns whose index rises; the others' fall
+    ties: ClassVar[Mapping[str, str]] = {}  # column to the one that decides between equal values, in the same direction
     search_help_text = "Player id"
     paginator = KeyedPaginator
     list_display_links = None

@@ -76,7 +76,8 @@ class ChurnScoreAdmin(ScoreAdmin):
         *(AwayFilter, RiskFilter, ValueFilter, ContactFilter, SegmentFilter, CountryFilter, CurrencyFilter),
         ("probability", RangeNumericFilter),
     )
-    ordering = ("-priority", "player_id")
+    ordering = ("-priority", "-value", "player_id")
+    ties = {"priority": "value"}
 
     @display(description="Risk")
     def shown_risk(self, row: Any) -> SafeString:

@@ -38,6 +38,9 @@ class ChurnScore(Score):
             # with the probability, so that a page of one risk level skips the others without reading their rows
             models.Index(fields=["run", "-priority", "player"], include=["probability"], name="churnscore_by_priority"),
             models.Index(fields=["run", "-value", "player"], include=["probability"], name="churnscore_by_value"),
+            # the list of whom to call first: many have the highest priority there is, so the value decides among them; it opens on players
+            # who were there lately, and skips the others without reading their rows
+            models.Index(fields=["run", "-priority", "-value", "player"], include=["idle_days"], name="churnscore_to_call"),
         ]
 
     def __str__(self) -> str:

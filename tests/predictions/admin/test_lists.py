@@ -180,11 +180,23 @@ def test_pages__every_order_of_the_churn_list__is_total_and_follows_an_index(
                 with CaptureQueriesContext(connection) as queries:
                     orders += listed(client, "churnscore", f"?o={'-' if falling else ''}{column}&p={number}")
                 (keys,) = [one["sql"] for one in queries if one["sql"].startswith('SELECT "predictions_churnscore"."player_id"')]
-                # the index falls by the figure and rises by player; read backwards it is the other way round
-                leading, tie = keys.split("ORDER BY ")[1].split(" LIMIT")[0].split(", ")
-                assert leading == f'"predictions_churnscore"."{field}" {"DESC" if falling else "ASC"}'
+                # the index falls by the figures and rises by player; read backwards it is the other way round
+                *leading, tie = keys.split("ORDER BY ")[1].split(" LIMIT")[0].split(", ")
+                figures = ["priority", "value"] if field == "priority" else [field]
+                assert leading == [f'"predictions_churnscore"."{one}" {"DESC" if falling else "ASC"}' for one in figures]
                 assert tie.endswith("ASC" if falling else "DESC")
             assert sorted(orders) == ["P-high", "P-low", "P-mid"]
+
+
+def test_churn__equal_priorities__those_with_the_highest_value_come_first(client_of: Callable[..., Client]) -> None:
+    run = rows.run()
+    for name, value in (("P-1", "5"), ("P-2", "-700"), ("P-3", "8000"), ("P-4", "2000")):
+        rows.score(run, rows.player(name), churn=0.9, value=value)
+    ChurnScore.objects.update(priority=1.0)
+    rows.publish(run)
+    client = client_of("CRM manager")
+    assert listed(client, "churnscore") == ["P-3", "P-4", "P-1", "P-2"]
+    assert listed(client, "churnscore", "?o=4") == ["P-2", "P-1", "P-4", "P-3"]
 
 
 def test_lists__no_run_yet__say_what_to_do_next(client_of: Callable[..., Client]) -> None:
