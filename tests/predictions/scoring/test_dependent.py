@@ -57,7 +57,7 @@ def test_with_consequences__deposit_today__is_activity_today():
 
 
 def test_with_consequences__given_figure__is_never_touched():
-    assert moved({"sessions_14d": 4.0, "sessions_30d": 6.0, "sessions_trend": 9.0})["sessions_trend"] == 9.0
+    assert moved({"sessions_14d": 4.0, "sessions_30d": 6.0, "sessions_trend": 2.9})["sessions_trend"] == 2.9
 
 
 def test_with_consequences__described_person__derives_what_can_be():
@@ -133,6 +133,29 @@ def test_with_consequences__described_as_new__longer_windows_hold_no_more_than_t
         ({}, {"days_since_last_activity": 9.0, "days_since_last_play": 3.0}, "days_since_last_play"),
         ({}, {"deposit_count_30d": 0.0, "deposits_30d": 3.0}, "deposits_30d"),
         ({}, {"sessions_30d": 1e7}, "sessions_30d"),
+        ({}, {"slots_share_90d": 0.9, "table_share_90d": 0.9}, "table_share_90d"),
+        ({}, {"sports_share_90d": 0.4, "slots_share_90d": 0.4, "live_share_90d": 0.3}, "sports_share_90d"),
+        ({}, {"deposit_count_30d": 5.0, "deposits_90d": 0.0}, "deposits_90d"),
+        ({}, {"deposit_count_90d": 5.0, "deposits_total": 0.0}, "deposits_total"),
+        ({}, {"deposits_30d": 5.0, "deposit_count_90d": 0.0}, "deposits_30d"),
+        ({}, {"sessions_14d": 5.0, "active_days_90d": 0.0}, "active_days_90d"),
+        ({}, {"deposit_mean": 5.0, "deposits_total": 1000.0, "deposit_count_total": 2.0}, "deposit_mean"),
+        ({}, {"deposit_mean": 5.0, "deposit_count_total": 0.0}, "deposit_mean"),
+        ({}, {"stake_mean_90d": 2.0, "stake_90d": 100.0, "rounds_90d": 100.0}, "stake_mean_90d"),
+        ({}, {"gap_overdue": 9.0, "days_since_last_activity": 4.0, "usual_gap_days": 2.0}, "gap_overdue"),
+        ({}, {"rapid_deposits": 3.0, "deposit_count_90d": 3.0, "sessions_90d": 2.0}, "rapid_deposits"),
+        ({}, {"bonus_cost_share_90d": 0.5, "bonus_cost_90d": 0.0, "deposits_90d": 9.0}, "bonus_cost_share_90d"),
+        ({}, {"sessions_trend": 1e6, "sessions_30d": 0.0}, "sessions_trend"),
+        ({}, {"sessions_trend": 3.1}, "sessions_trend"),
+        ({}, {"sessions_trend": 0.5, "sessions_30d": 0.0}, "sessions_trend"),
+        ({}, {"stake_week_trend": 4.4}, "stake_week_trend"),
+        ({}, {"deposits_trend": 0.5, "deposits_90d": 0.0}, "deposits_trend"),
+        ({}, {"top_game_share_90d": 0.1, "game_variety_90d": 1.0}, "top_game_share_90d"),
+        ({}, {"top_game_share_90d": 0.2, "game_variety_90d": 4.0}, "top_game_share_90d"),
+        ({}, {"top_game_share_90d": 0.2, "game_variety_90d": 0.0}, "top_game_share_90d"),
+        ({}, {"ips": 1e6, "devices": 0.0}, "ips"),
+        ({}, {"devices": 10_001.0}, "devices"),
+        ({}, {"ips": 3.0, "sessions_90d": 2.0}, "ips"),
     ],
 )
 def test_with_consequences__what_cannot_be__is_refused_at_its_field(before, changes, field):
@@ -143,3 +166,13 @@ def test_with_consequences__what_cannot_be__is_refused_at_its_field(before, chan
 
 def test_with_consequences__what_can_be__is_not_refused():
     assert problems(QUIET, {"days_since_last_activity": 300.0, "sessions_30d": 0.0, "deposits_total": 10.0}) == {}
+    rounded = {
+        **{"slots_share_90d": 0.34, "table_share_90d": 0.33, "live_share_90d": 0.34, "game_variety_90d": 3.0, "top_game_share_90d": 0.33},
+        **{"deposit_mean": 23.46, "deposits_total": 70.37, "deposit_count_total": 3.0, "deposit_count_30d": 0.0, "deposits_30d": 0.0},
+        **{"sessions_7d": 3.0, "sessions_30d": 3.0, "sessions_90d": 3.0, "sessions_trend": 3.0, "sessions_week_trend": 4.29, "ips": 3.0},
+        **{"devices": 0.0, "gap_overdue": 0.33, "days_since_last_activity": 1.0, "usual_gap_days": 3.0, "rapid_deposits": 0.75},
+        **{"deposit_count_90d": 3.0, "deposits_90d": 70.37, "deposits_trend": 0.0, "active_days_7d": 2.0},
+    }  # fmt: skip
+    assert problems({}, rounded) == {}
+    # of a feed without device ids there are addresses alone; without a game there is no share of it
+    assert problems({}, {"ips": 3.0, "devices": 0.0, "game_variety_90d": 0.0, "top_game_share_90d": 0.0}) == {}
