@@ -9,6 +9,7 @@ from typing import Any
 from django.http import HttpRequest
 
 _SHOWN = 40
+_SHARES = frozenset({"probability", "score"})  # figures from 0 to 1
 
 
 def problems(request: HttpRequest, changelist: Any) -> list[str]:
@@ -19,6 +20,8 @@ def problems(request: HttpRequest, changelist: Any) -> list[str]:
             found += _of_range(str(one[0]), request)
             continue
         value = request.GET.get(one.parameter_name, "")
+        if len(set(request.GET.getlist(one.parameter_name))) > 1:
+            found.append(f"The filter \u201c{one.title}\u201d is asked for more than once. Choose one of its values.")
         spec = next((spec for spec in changelist.filter_specs if isinstance(spec, one)), None)
         known = {str(choice): str(label) for choice, label in spec.lookup_choices} if spec else {}
         if value and value not in known:
@@ -41,6 +44,8 @@ def _of_range(field: str, request: HttpRequest) -> list[str]:
             bounds.append(number)
         else:
             found.append(f"\u201c{text[:_SHOWN]}\u201d is no number: {field.replace('_', ' ')} {end}.")
+    if field in _SHARES and (beyond := [number for number in bounds if not 0 <= number <= 1]):
+        found.append(f"{field.capitalize()} lies between 0 and 1: {', '.join(f'{number:g}' for number in beyond)} is outside.")
     if len(bounds) == 2 and bounds[0] > bounds[1]:
         found.append(f"No {field.replace('_', ' ')} lies from {bounds[0]:g} to {bounds[1]:g}: the first bound is above the second.")
     return found

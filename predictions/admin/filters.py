@@ -117,7 +117,7 @@ class RiskFilter(_BandFilter):
 
 
 class ValueFilter(_BandFilter):
-    title = "value"
+    title = "value, in the player's currency"
     parameter_name = "value_band"
 
     def bands(self) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -125,7 +125,7 @@ class ValueFilter(_BandFilter):
         medium, high, vip = bound.value_medium_from, bound.value_high_from, bound.value_vip_from
         return {
             "vip": (f"Very high (above {vip:,.0f})", {"value__gt": vip}),
-            "high": (f"High (from {high:,.0f})", {"value__gte": high}),
+            "high": (f"High or very high (from {high:,.0f})", {"value__gte": high}),
             "medium": (f"Medium ({medium:,.0f} to below {high:,.0f})", {"value__gte": medium, "value__lt": high}),
             "low": (f"Low (below {medium:,.0f})", {"value__lt": medium}),
         }

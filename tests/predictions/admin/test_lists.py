@@ -91,6 +91,9 @@ def test_churn__address_that_makes_no_sense__never_fails(query: str, client_of: 
         ("churnscore", "country=Atlantis", "The filter “country” knows no “Atlantis”."),
         ("segmentscore", "cluster=9999999999", "The filter “cluster” knows no “9999999999”."),
         ("valuescore", "value_to=nan", "“nan” is no number: value to."),
+        ("churnscore", "probability_from=2", "Probability lies between 0 and 1: 2 is outside."),
+        ("fraudscore", "score_from=-1&score_to=7", "Score lies between 0 and 1: -1, 7 is outside."),
+        ("churnscore", "risk=high&risk=low", "The filter “risk” is asked for more than once."),
     ],
 )
 def test_lists__filter_that_cannot_be__is_named_lists_nobody_and_exports_nothing(
