@@ -11,7 +11,7 @@ from loyalty_site.common.api.fields import CleanCharField, EventTimeField
 from loyalty_site.common.clock import utc_now
 from predictions.ml.profile_schema import CLOCKS_APART
 
-from .query import NumberField, StrictSerializer
+from .query import CurrencyField, NumberField, StrictSerializer
 from .shapes import BoundsSerializer, ReasonSerializer
 
 _LONGEST_ID = 64
@@ -70,9 +70,7 @@ class ChurnProfileSerializer(StrictSerializer):
         allow_empty=False,
         help_text="Feature to number; null or left out: unknown. The model's page lists the names.",
     )
-    currency = serializers.RegexField(
-        r"^[A-Z]{3}\Z", required=False, help_text="Of the amounts among the features; left out: they are in typical deposits."
-    )
+    currency = CurrencyField(required=False, help_text="Of the amounts among the features; left out: they are in typical deposits.")
     user_value = NumberField(required=False, min_value=0.0, max_value=1e12, help_text="What the player is worth; for priority and advice.")
     threshold = NumberField(required=False, min_value=0.0, max_value=1.0, help_text="Left out: the operator's setting.")
 
@@ -162,7 +160,7 @@ class DepositorSerializer(StrictSerializer):
     """A player of whom only the deposits are known."""
 
     player_id = CleanCharField(required=False, max_length=64, help_text="Yours, handed back as it came; nobody is looked up.")
-    currency = serializers.RegexField(r"^[A-Z]{3}\Z", help_text="Of the deposits (ISO 4217); one that the players here deposit in.")
+    currency = CurrencyField(help_text="Of the deposits (ISO 4217); one that the players here deposit in.")
     deposits = serializers.ListField(child=DepositSerializer(), allow_empty=False, max_length=_MOST_DEPOSITS)
     as_of = EventMomentField(required=False, help_text="The instant of scoring; left out: now. What counts is also how long nothing came.")
 

@@ -65,6 +65,13 @@ class WholeNumberParameter(serializers.IntegerField):
         return int(data)
 
 
+class CurrencyField(serializers.RegexField):
+    """A code of ISO 4217 as it is written: nothing is trimmed, not even the end of a line."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(r"^[A-Z]{3}\Z", trim_whitespace=False, **kwargs)
+
+
 class StrictSerializer(serializers.Serializer):
     """Refuses what it does not know: a misspelt name would otherwise quietly change nothing."""
 
@@ -99,6 +106,7 @@ class PageQuery(Query):
     page_size = WholeNumberParameter(min_value=1, max_value=LARGEST_SIZE, default=DEFAULT_SIZE)
     cursor = CleanCharField(
         required=False,
+        trim_whitespace=False,
         max_length=600,
         help_text="`pagination.next_cursor` of the page before, with the same filters; instead of `page`. Stays with the run it began in.",
     )
@@ -127,7 +135,7 @@ class ChurnQuery(PageQuery):
 class ValueQuery(PageQuery):
     segment = _choice([*advice.VALUE_SEGMENTS, ALL], "Only players of this value segment.", ALL)
     min_ltv = NumberParameter(required=False, min_value=-1e15, max_value=1e15, help_text="Only players with at least this predicted value.")
-    currency = serializers.RegexField(r"^[A-Z]{3}\Z", required=False, help_text="Only players of this currency (ISO 4217).")
+    currency = CurrencyField(required=False, help_text="Only players of this currency (ISO 4217).")
     sort_by = _choice(
         ["predicted_ltv", "churn_adjusted_ltv", "user_id"],
         "Largest first, players without the value last; user_id ascending.",

@@ -18,7 +18,7 @@ from predictions.models import ModelVersion, ScoringRun
 from . import paging, query
 from .bands import Above
 from .envelope import WITHHELD, Page, envelope, metadata
-from .kinds.base import PROBABILITY_PLACES, Context, Prediction, reason_in_json
+from .kinds.base import PROBABILITY_PLACES, Context, Prediction, reason_in_json, shares
 from .told import outward, remedy
 
 _REASONS = 10
@@ -169,7 +169,7 @@ def _explained(prediction: Prediction, row: Any, result: dict[str, Any], context
     failed: list[str] = []
     try:
         found = services.explain_player(prediction.kind, row.player_id)
-        result["feature_importance"] = {name: round(share, PROBABILITY_PLACES) for name, share in found.importance.items()}
+        result["feature_importance"] = shares(found.importance)
         result["feature_importance_of"] = "player"
         if not row.reasons:
             result["reasons"] = [reason_in_json(reason) for reason in prediction.for_label_first(row, found.reasons[:_REASONS])]

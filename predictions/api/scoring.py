@@ -18,7 +18,7 @@ from predictions.ml import advice
 from predictions.models import Kind
 
 from . import examples, query
-from .kinds.base import amount, probability, reason_in_json
+from .kinds.base import amount, probability, reason_in_json, shares
 from .kinds.churn import INTERVAL_LEVEL
 from .profile_shapes import (
     ChurnProfileSerializer,
@@ -47,7 +47,7 @@ def _scored(score: Callable[[], services.ProfileScore], prefix: str = "") -> ser
 def _basis(found: services.ProfileScore) -> dict[str, Any]:
     sizes = advice.normalized({reason.feature: reason.contribution for reason in found.reasons})
     return {
-        "feature_importance": {name: probability(share) for name, share in sizes.items()},
+        "feature_importance": shares(sizes),
         "drivers": [reason_in_json(reason) for reason in found.reasons],
         "missing": found.missing,
         "model_id": found.version_id,
@@ -105,7 +105,7 @@ class ChurnScoreView(ScoreView):
                 "level": INTERVAL_LEVEL,
             },
             "risk_level": advice.risk_level(chance, limits),
-            "priority_score": None if worth is None else advice.priority(probability(chance), worth, limits),
+            "priority_score": None if worth is None else probability(advice.priority(chance, worth, limits)),
             "estimated_impact": None if worth is None else amount(advice.estimated_impact(chance, worth)),
             "retention_recommendation": None
             if worth is None or idle is None

@@ -1,5 +1,6 @@
 """What the five kinds have in common: how a page is filtered, what a row says, what is summed over a run."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -92,7 +93,7 @@ class Prediction:
         if not own and context.version is not None:
             importance = dict(context.version.importance)
         return {
-            "feature_importance": {name: round(share, PROBABILITY_PLACES) for name, share in importance.items()},
+            "feature_importance": shares(importance),
             "feature_importance_of": "reasons" if own else "model",
             "reasons": [reason_in_json(reason) for reason in self._told(row, context)] if row.reasons else [],
         }
@@ -119,6 +120,16 @@ def reason_in_json(reason: services.Reason) -> dict[str, Any]:
 
 def probability(value: float) -> float:
     return round(value, PROBABILITY_PLACES)
+
+
+def shares(parts: Mapping[str, float]) -> dict[str, float]:
+    """Parts of a whole, rounded so that they add up to as much as before: what is left over goes to those that lost most by rounding."""
+    scale = 10**PROBABILITY_PLACES
+    whole = {name: math.floor(part * scale) for name, part in parts.items()}
+    left = round(sum(parts.values()) * scale) - sum(whole.values())
+    for name in sorted(parts, key=lambda name: whole[name] - parts[name] * scale)[:left]:
+        whole[name] += 1
+    return {name: units / scale for name, units in whole.items()}
 
 
 def amount(value: Any) -> float:

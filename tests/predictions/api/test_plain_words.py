@@ -1,6 +1,8 @@
 """What answers must not claim: that a kind is well, a player certain to stay, a value known, a file's secrets."""
 
+import dataclasses
 from datetime import timedelta
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,10 +11,11 @@ import pytest
 from loyalty_site.common.clock import utc_now
 from predictions import artifacts, gate, registry, selectors, services
 from predictions.api import told
+from predictions.api.kinds.base import shares
 from predictions.models import Kind, ModelVersion
 from tests.api_client import KeyedClient
 from tests.factories import PlayerFactory
-from tests.predictions.api.factories import AS_OF, IMPORTANCE, churn, ltv, make_run, make_version
+from tests.predictions.api.factories import AS_OF, IMPORTANCE, REASONS, churn, ltv, make_run, make_version
 from tests.predictions.api.test_players_and_models import DEPOSITOR, PURCHASES, REASON
 
 pytestmark = pytest.mark.django_db
@@ -132,6 +135,43 @@ def test_importance__one_player__of_all_features_though_reasons_are_stored(api: 
     assert [one["feature"] for one in result["reasons"]] == ["days_since_last_deposit", "sessions_30d"]  # the stored ones
     (row,) = api.get("/predictions/churn/predict").json()["data"]["results"]
     assert (row["feature_importance"].keys(), row["feature_importance_of"]) == (IMPORTANCE.keys(), "reasons")
+
+
+THIRDS = {"days_since_last_deposit": 1 / 3, "sessions_30d": 1 / 3, "deposits_90d": 1 / 3}
+
+
+def test_importance__after_rounding__still_sums_to_one(api: KeyedClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def total(importance: dict[str, float]) -> Decimal:
+        return sum((Decimal(str(share)) for share in importance.values()), Decimal(0))
+
+    run, player = make_run(), PlayerFactory(external_id="P1")
+    churn(run, player, 0.75, reasons=[{**REASONS[0], "feature": name, "contribution": 0.2} for name in THIRDS])
+    ModelVersion.objects.filter(kind="churn").update(importance=THIRDS)
+    churn(run, PlayerFactory(external_id="P2"), 0.5, reasons=[])
+    found = services.Explained("churn", player.pk, AS_OF, 1, "log-odds", 0.1, -0.5, [REASON], THIRDS)
+    monkeypatch.setattr(services, "explain_player", lambda kind, player_id: found)
+    drivers = [dataclasses.replace(REASON, feature=name, contribution=0.2) for name in THIRDS]
+    answer = {"probability": 0.75, "lower": 0.7, "upper": 0.8}
+    monkeypatch.setattr(services, "score_profile", lambda kind, profile: services.ProfileScore(kind, answer, drivers, [], 7, True))
+    told = [row["feature_importance"] for row in api.get("/predictions/churn/predict").json()["data"]["results"]]
+    told.append(api.get("/predictions/churn/players/P1").json()["data"]["results"][0]["feature_importance"])
+    told.append(api.post("/predictions/churn/score", {"features": {"sessions_30d": 2}}).json()["feature_importance"])
+    assert [sorted(one.values()) for one in told] == [[0.333333, 0.333333, 0.333334]] * 4
+    assert [total(one) for one in told] == [Decimal(1)] * 4
+
+
+@pytest.mark.parametrize(
+    ("parts", "rounded"),
+    [
+        ({"a": 0.5, "b": 0.4999996, "c": 0.0000004}, {"a": 0.5, "b": 0.5, "c": 0.0}),
+        ({"a": 1 / 7, "b": 2 / 7, "c": 4 / 7}, {"a": 0.142857, "b": 0.285714, "c": 0.571429}),
+        ({"a": 0.1} | {str(number): 0.0000015 for number in range(2)} | {"z": 0.899997}, {"a": 0.1, "0": 2e-6, "1": 1e-6, "z": 0.899997}),
+        ({"a": 1.0}, {"a": 1.0}),
+        ({}, {}),
+    ],
+)
+def test_shares__largest_remainder__exact_sum(parts: dict[str, float], rounded: dict[str, float]) -> None:
+    assert shares(parts) == rounded
 
 
 @pytest.mark.parametrize(("alive", "shown"), [(1.0, None), (None, None), (0.84, 0.84)])

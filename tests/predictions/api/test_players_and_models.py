@@ -99,6 +99,16 @@ def test_churn_score__described_player__advice_from_the_models_answer(api: Keyed
     assert (bare["priority_score"], bare["retention_recommendation"]) == (None, None)
 
 
+def test_churn_score__priority__is_rounded_as_in_the_list(api: KeyedClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = 0.43218765432
+    answer = {"probability": chance, "lower": 0.4, "upper": 0.5}
+    monkeypatch.setattr(services, "score_profile", lambda kind, profile: services.ProfileScore(kind, answer, [REASON], [], 7, True))
+    churn(make_run(), PlayerFactory(), chance, "6000", priority=chance * 1.5)
+    (listed,) = api.get("/predictions/churn/predict").json()["data"]["results"]
+    scored = api.post("/predictions/churn/score", {"features": {"sessions_30d": 2}, "user_value": 6000}).json()
+    assert scored["priority_score"] == listed["priority_score"] == 0.648281
+
+
 def test_churn_score__what_the_model_refuses__named_by_field(api: KeyedClient, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(kind: str, profile: Any) -> Any:
         raise services.InvalidProfile({"shoe_size": "This is not a feature.", "currency": "Too few deposits."})

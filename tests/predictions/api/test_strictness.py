@@ -3,12 +3,14 @@
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 from django.test import Client
 
 from loyalty_site.common.clock import utc_now
 from predictions import registry, services
+from predictions.models import ScoringRun
 from tests.api_client import KeyedClient
 from tests.factories import PlayerFactory
 from tests.predictions.api.factories import churn, engagement, ltv, make_run
@@ -135,6 +137,21 @@ def test_whole_number__anything_but_ascii_digits__refused(api: KeyedClient, scor
 @pytest.mark.parametrize("number", ["0.1_0", "%D9%A1", "%200.5", "infinity", "."])
 def test_decimal__anything_but_ascii__refused(api: KeyedClient, scored: None, number: str) -> None:
     assert [name for name, _ in refused(api.get(f"/predictions/churn/predict?threshold={number}"))] == ["threshold"]
+
+
+@pytest.mark.parametrize("code", ["EUR%0A", "%20EUR", "EUR%20", "%09EUR", "EUR%0D%0A"])
+def test_currency__with_blanks_around_it__refused(api: KeyedClient, scored: None, code: str) -> None:
+    assert [name for name, _ in refused(api.get(f"/predictions/ltv/predict?currency={code}"))] == ["currency"]
+    currency = unquote(code)
+    for path, body in (("churn", {"features": {"sessions_30d": 3}}), ("ltv", DEPOSITOR)):
+        assert [name for name, _ in refused(api.post(f"/predictions/{path}/score", {**body, "currency": currency}))] == ["currency"]
+
+
+def test_cursor__with_the_end_of_a_line__refused(api: KeyedClient, scored: None) -> None:
+    churn(ScoringRun.objects.get(), PlayerFactory(), 0.4)
+    cursor = api.get("/predictions/churn/predict?page_size=1").json()["pagination"]["next_cursor"]
+    assert api.get(f"/predictions/churn/predict?cursor={quote(cursor)}").status_code == 200
+    assert [name for name, _ in refused(api.get(f"/predictions/churn/predict?cursor={quote(cursor)}%0A"))] == ["cursor"]
 
 
 @pytest.mark.parametrize(
