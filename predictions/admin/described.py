@@ -5,7 +5,7 @@ it the answer alone is renewed while the numbers are typed.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -54,6 +54,7 @@ class DescribedPage(StaffPage):
     name = ""
     heading = ""
     intro = ""
+    currency_note = ""
 
     @abstractmethod
     def form(self, codes: tuple[str, ...], ago: Callable[[int], str]) -> EntryForm:
@@ -91,6 +92,7 @@ class DescribedPage(StaffPage):
             modes=modes(self.request.user, self.name),
             heading=self.heading,
             intro=self.intro,
+            currency_note=self.currency_note,
             entry=form.drawn(entered, errors),
         )
 
@@ -120,6 +122,9 @@ class CustomerPage(DescribedPage):
     name = "predictions_what_if_customer"
     heading = "A customer with products and transactions"
     intro = "What the bank keeps of this customer over the next 12 months. An empty field is unknown."
+    currency_note = (
+        "A name for the amounts: nothing is converted. The model was taught amounts of one currency, and takes any others as if they were."
+    )
 
     def form(self, codes: tuple[str, ...], ago: Callable[[int], str]) -> EntryForm:
         return EntryForm(
@@ -173,7 +178,7 @@ class CustomerPage(DescribedPage):
         answer = found.answer
         return {
             "label": "Lifetime value, 12 months",
-            "range": drawing.value_range(answer["low"], answer["value"], answer["high"]),
+            "range": _range(answer),
             "facts": [
                 ("Confidence", percent(answer["confidence"], 1)),
             ],
@@ -219,7 +224,7 @@ class DepositsPage(DescribedPage):
         answer = found.answer
         return {
             "label": "Lifetime value, 365 days",
-            "range": drawing.value_range(answer["low"], answer["value"], answer["high"], answer["median"]),
+            "range": _range(answer),
             "facts": [
                 ("Still a customer", percent(answer["alive"])),
                 ("Deposit days expected", f"{answer['purchases']:,.1f}"),
@@ -239,6 +244,14 @@ def _amounts_used(days: int) -> str:
             "deposits on a day stands in."
         )
     return f"The amount of the first deposit day is not used: the value goes by the amounts of the deposit days after it (here {days})."
+
+
+def _range(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """As `drawing.value_range`, which writes whole amounts: one that rounds to none is 0, and not "-0"."""
+    low, value, high, median = (
+        0.0 if amount is not None and round(amount) == 0 else amount for amount in map(answer.get, ("low", "value", "high", "median"))
+    )
+    return drawing.value_range(low, value, high, median)
 
 
 def _label(name: str) -> str:

@@ -222,6 +222,25 @@ def test_deposits__page__scores_by_deposits(asked: list[Any], client_of: Callabl
     assert asked[1] == {"currency": "EUR", "as_of": "2026-03-15", "deposits": [{"occurred_at": "2026-02-01", "amount": 75.5}]}
 
 
+def test_customer__currency__is_said_to_be_a_name_alone(asked: list[Any], client_of: Callable[..., Client]) -> None:
+    client = client_of("CRM agent")
+    field = opened(client, CUSTOMER).split('<select name="currency"')[1].split("</label>")[0]
+    assert "nothing is converted. The model was taught amounts of one currency" in field
+    assert "nothing is converted" not in opened(client, DEPOSITS)  # whose amounts are counted in the currency's typical deposit
+
+
+@pytest.mark.parametrize("name", [CUSTOMER, DEPOSITS])
+@pytest.mark.parametrize(("low", "shown"), [(-0.4, "0"), (-0.5, "0"), (-0.0, "0"), (-0.6, "-1"), (0.4, "0")])
+def test_described__interval__has_no_negative_nothing(
+    name: str, low: float, shown: str, asked: list[Any], client_of: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BANK, "low", low)
+    monkeypatch.setitem(GAMBLER, "low", low)
+    text = opened(client_of("CRM agent"), name)
+    assert f"80 % interval: {shown} to " in text
+    assert f'aria-label="80 % interval {shown} to ' in text
+
+
 @pytest.mark.parametrize(
     ("deposits", "words"),
     [
