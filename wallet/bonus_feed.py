@@ -1,7 +1,8 @@
 """Bonuses from the operator's API: rows in the shape of BONUS events, or close to it, each taking effect once.
 
 Other names of a field are accepted as listed in `_NAMES`; amounts are cleaned as in an import ('200.00200.00' is 400.00). A row that does
-not say its currency is in the player's; what else a BONUS event must say is never guessed: such a row is refused with the field named.
+not say its currency is in the player's, and one that says another is refused, as in an import. What else a BONUS event must say is never
+guessed: such a row is refused with the field named.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from players.feeds.sinks import Refused
 from players.feeds.spool import flatten
 from players.imports.amounts import AmountFormat
 from players.imports.mapping import normalise
+from players.imports.problems import other_currency
 from players.models import Player
 from wallet.activity import contract
 from wallet.activity.platform_bonuses import receive_bonuses
@@ -33,7 +35,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "bonus_code": ("code",),
     "product": (),
     "status": ("state",),
-    "currency": ("currency_code",),
+    "currency": ("currency_code", "ccy", "amount_currency", "bonus_currency"),
     "origin": ("source",),
 }
 _AMOUNTS = ("amount", "required_wagering_amount", "bonus_turned_real", "locked_amount")
@@ -68,6 +70,7 @@ def _take(row: dict[str, str], players: dict[str, Player], at: datetime) -> tupl
     if player is None:
         return "user_id", "there is no such player", "Let the players be fetched first, or correct the id at the source."
     event: dict[str, Any] = {**_UNSAID, "currency": player.currency, **row}
+    event["currency"] = event["currency"].strip().upper()
     for name in _AMOUNTS:
         if name in event:
             amount = AmountFormat().parse(event[name].strip())
@@ -78,6 +81,9 @@ def _take(row: dict[str, str], players: dict[str, Player], at: datetime) -> tupl
     if not body.is_valid():
         name, problems = next(iter(body.errors.items()))
         return str(name), str(problems[0]), "Correct it at the source, or ask for the field to be sent."
+    if body.validated_data["currency"] != player.currency:
+        problem = other_currency(body.validated_data["currency"], player.currency)
+        return "currency", problem.reason, problem.remedy
     try:
         (answer,) = receive_bonuses([contract.bonus_report(body.validated_data, player_id=player.pk)], at=at)
     except WalletError as error:

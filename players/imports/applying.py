@@ -17,6 +17,7 @@ from django.db import connection
 from players.activity import COLUMNS, TOUCHED_PLAYERS, ActivityKind, create_stage, merge_stage
 from players.imports import stage
 from players.imports.checking import Cancelled, difference_of
+from players.imports.problems import ImportRefused
 from players.models import ImportJob
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,8 @@ class Written:
 
 
 def write(job: ImportJob, at: datetime) -> Written:
-    """Merge the stage of `job` into the stored rows in the caller's transaction. Raises Cancelled when asked to stop.
+    """Merge the stage of `job` into the stored rows in the caller's transaction. Raises Cancelled when asked to stop, and ImportRefused
+    when a player has come by another currency since the check.
 
     Leaves the table `import_touched_<job>` (player_id): whose activity changed; the follow-up reads and drops it.
     """
@@ -66,6 +68,8 @@ def write(job: ImportJob, at: datetime) -> Written:
             if len(ranges) > 1:
                 report(int(number * 95 / len(ranges)))
         _stop_if_asked(cursor, job)
+        if difference.names_currency:
+            _settle_currencies(cursor, job)
         _record_after_images(cursor, job)
         written.unchanged = _count(cursor, f"SELECT count(*) FROM {table}") - written.created - written.changed
         touched = stage.touched_table_of(job.pk)
@@ -73,6 +77,17 @@ def write(job: ImportJob, at: datetime) -> Written:
         cursor.execute(f"SELECT count(*) FROM {touched} WHERE player_id <= %s", [players_before])
         written.players_updated = cursor.fetchone()[0]
     return written
+
+
+def _settle_currencies(cursor: Any, job: ImportJob) -> None:
+    """New players get the currency that their rows name; what the check found to be a player's own money has to be so still."""
+    stage.name_currencies(cursor, job.pk, job.kind)
+    if stage.has_other_currencies(cursor, job.pk, job.kind):
+        raise ImportRefused(
+            "currency_changed",
+            "Since the check, players of the file have come by another currency than their rows name. Nothing was written.",
+            "Import the file again.",
+        )
 
 
 def _player_mark(cursor: Any) -> int:

@@ -18,7 +18,7 @@ from loyalty_site.common.clock import require_utc
 from players.activity import ActivityKind
 from players.imports import stage
 from players.imports.mapping import Column, resolve
-from players.imports.problems import ImportRefused, Problem
+from players.imports.problems import ImportRefused, Problem, other_currency
 from players.imports.readers import Limits, Source, open_source
 from players.imports.validate import Validator
 from players.models import ImportJob, QuarantinedRow
@@ -88,8 +88,10 @@ def read_into_stage(job: ImportJob) -> None:
         problems = _contradictions(job, columns, contradicting)
         if job.kind == ActivityKind.PLAYERS and "currency" in validator.fields:
             problems |= _changed_currencies(columns, stage.take_out_changed_currencies(cursor, job.pk))
-        quarantined += _quarantine_rows(job, source, problems)
         difference = difference_of(job)
+        if difference.names_currency:
+            problems |= _other_currencies(columns, *stage.take_out_other_currencies(cursor, job.pk, job.kind))
+        quarantined += _quarantine_rows(job, source, problems)
         counts = difference.summarise(cursor)
         job.result["samples"] = difference.samples(cursor)
     job.result["repeated_rows"] = repeats
@@ -196,6 +198,21 @@ def _changed_currencies(columns: list[Column], changed: list[tuple[int, str, str
         )
         for number, stored, wanted in changed
     }
+
+
+def _other_currencies(columns: list[Column], other: list[tuple[int, str, str]], several: list[tuple[int, str, str]]) -> dict[int, Problem]:
+    """Row number -> what is wrong, for rows whose amounts are not in the player's currency."""
+    label = _label_of(columns, "currency")
+    found = {number: other_currency(said, own).at(label, said) for number, said, own in other}
+    for number, said, named in several:
+        found[number] = Problem(
+            "several_currencies",
+            f"The rows name several currencies ({named}) for a player who is not known yet, so none is known to be right.",
+            "Import the profile of the player with its currency, then replay these rows.",
+            label,
+            said,
+        )
+    return found
 
 
 def _label_of(columns: list[Column], field: str) -> str:

@@ -28,6 +28,25 @@ _PLAYER = Field(
     names=("player_id", "player", "user_id", "userid", "customer_id", "client_id", "account_id", "member_id", "username", "user", "login"),
 )  # fmt: skip
 
+# of the amounts of a row: they are the player's own money or the row is set aside
+_MONEY = Field(
+    "currency",
+    "currency",
+    "Currency",
+    names=(
+        "currency_code",
+        "ccy",
+        "currency_iso",
+        "iso_currency",
+        "amount_currency",
+        "payment_currency",
+        "transaction_currency",
+        "deposit_currency",
+        "bet_currency",
+        "stake_currency",
+    ),
+)
+
 TOTALS = (
     _PLAYER,
     Field("total_deposited", "amount", "Total deposited", required=True, names=("deposits", "deposit_total", "deposit_sum", "sum_deposits", "total_deposits", "deposit_amount")),
@@ -37,6 +56,7 @@ TOTALS = (
     Field("playtime_hours", "amount", "Playtime (hours)", required=True, names=("playtime", "hours", "hours_played", "play_hours", "time_played_hours"), digits=10),
     Field("bets", "count", "Number of bets", names=("bet_count", "number_of_bets", "total_bets", "rounds", "spins")),
     Field("as_of", "instant", "Totals up to", names=("date", "as_at", "snapshot_date", "report_date", "until")),
+    _MONEY,
 )  # fmt: skip
 
 PLAYERS = (
@@ -70,6 +90,7 @@ PAYMENTS = (
     Field("method", "text", "Method", max_length=40, names=("payment_method", "provider", "psp", "gateway")),
     Field("instrument", "text", "Instrument fingerprint", max_length=64, names=("card_fingerprint", "card_hash", "account_hash", "wallet_hash", "fingerprint")),
     Field("occurred_at", "instant", "Time", required=True, names=("date", "datetime", "time", "timestamp", "created_at", "payment_date", "transaction_date", "processed_at")),
+    _MONEY,
 )  # fmt: skip
 
 SESSIONS = (
@@ -93,9 +114,15 @@ PLAYS = (
     Field("payout", "amount", "Payout", required=True, names=("win", "won", "win_amount", "payout_amount", "winnings", "returned")),
     Field("bonus_stake", "amount", "Part of the stake paid with bonus", names=("bonus_bet", "bonus_amount", "bonus_wager")),
     Field("rounds", "count", "Rounds", names=("spins", "round_count", "number_of_rounds", "bets")),
+    _MONEY,
 )  # fmt: skip
 
 FIELDS: dict[str, tuple[Field, ...]] = {"TOTALS": TOTALS, "PLAYERS": PLAYERS, "PAYMENTS": PAYMENTS, "SESSIONS": SESSIONS, "PLAYS": PLAYS}
+
+
+def money_field(kind: str) -> Field | None:
+    """The field that says in which currency the amounts of a row are; None for kinds without amounts. (A profile's currency is its own.)"""
+    return _MONEY if _MONEY in FIELDS[kind] else None
 
 
 def id_field(kind: str) -> str:

@@ -149,6 +149,8 @@ def apply_import(job_id: int, *, at: datetime, actor: User | None = None) -> Imp
                 _write_or_retry(job, at, actor)
             except Cancelled:
                 return _end_cancelled(job, at)
+            except ImportRefused as refused:
+                return _fail(job, f"{refused.message} {refused.remedy}", refused.as_dict(), at)
             except Exception as error:
                 _log_failure("players.import_failed", job_id, error)
                 _fail(job, f"Nothing was written: {type(error).__name__}. An administrator finds the details in the log.", {}, at)

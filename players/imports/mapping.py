@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from players.imports.fields import FIELDS, Field
+from players.imports.fields import FIELDS, Field, money_field
 from players.imports.problems import ImportRefused
 
 TRANSFORMS = ("sum", "difference", "product", "first", "join", "object")
@@ -95,6 +95,17 @@ def _near(one: Field, free: dict[str, str]) -> str | None:
             if score > best_score:
                 best, best_score = header, score
     return best
+
+
+def with_currency(kind: str, columns: dict[str, Any], headers: tuple[str, ...] | list[str]) -> dict[str, Any]:
+    """The mapping with the column that names the currency of the amounts, where it does not speak of it: amounts of another currency must
+    not pass for the player's own. `"currency": ""` in a mapping says that no column is meant; near misses are not taken here."""
+    one = money_field(kind)
+    if one is None or one.name in columns:
+        return columns
+    named = {header: normalise(header) for header in headers}
+    header = _same(one, named) or _known(one, named)
+    return columns if header is None else {**columns, one.name: header}
 
 
 def detect_kind(headers: tuple[str, ...] | list[str]) -> str | None:

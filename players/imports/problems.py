@@ -33,3 +33,12 @@ class Problem:
 
     def as_dict(self) -> dict[str, str]:
         return asdict(self)
+
+
+def other_currency(said: str, own: str) -> Problem:
+    """Why an amount in the currency `said` is not booked for a player whose money is in `own`. One rule for files, feeds and bonuses."""
+    return Problem(
+        "other_currency",
+        f"{said}, but the player's currency is {own}: nothing is converted, so the amounts of the row are not taken.",
+        f"Correct the currency, or enter the amounts in {own}. Where the currency of the player is wrong, correct that first.",
+    )

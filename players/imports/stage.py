@@ -10,9 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from players.activity import COLUMNS, ActivityKind
-from players.imports.fields import FIELDS, id_field
+from players.imports.fields import FIELDS, id_field, money_field
 
 _SQL_TYPES = {"amount": "numeric(20,4)", "instant": "timestamptz", "day": "date", "flag": "boolean", "ip": "inet", "object": "jsonb"}
+
+# kind of the journal's rows of players without a profile whose currency is named by activity
+NAMED_CURRENCY = "CURRENCY"
 
 
 def table_of(job_id: int) -> str:
@@ -92,7 +95,14 @@ class Difference:
     def compared(self) -> list[str]:
         """Mapped columns that are neither part of the key nor only used when something is created."""
         keys = {self.key_column, "external_id", "game_category"} | ({"as_of"} if self.kind == ActivityKind.TOTALS else set())
+        if self.names_currency:
+            keys.add("currency")  # the player's, once the row is taken
         return [name for name in self.mapped if name not in keys]
+
+    @property
+    def names_currency(self) -> bool:
+        """Whether the rows say in which currency their amounts are."""
+        return money_field(self.kind) is not None and "currency" in self.mapped
 
     def stored(self, column: str) -> str:
         target = TARGETS[self.kind]
@@ -213,16 +223,70 @@ def take_out_changed_currencies(cursor: Any, job_id: int) -> list[tuple[int, str
     """Take rows out of the stage that would change the currency of a player with activity: what is on record is in the old one.
 
     Returns [(row number, stored currency, currency in the file)]. A player known from activity alone has an assumed currency, which the
-    first profile may correct.
+    first profile may correct, unless the rows of that activity named it.
     """
     cursor.execute(
         f"""DELETE FROM {table_of(job_id)} s USING players_player p
-        WHERE p.external_id = s.external_id AND s.currency <> p.currency AND (p.country <> '' OR p.registered_at IS NOT NULL)
+        WHERE p.external_id = s.external_id AND s.currency <> p.currency
+          AND (p.country <> '' OR p.registered_at IS NOT NULL OR EXISTS (
+            SELECT 1 FROM players_importchange c WHERE c.kind = '{NAMED_CURRENCY}' AND c.target_id = p.id))
           AND (EXISTS (SELECT 1 FROM players_playerday d WHERE d.player_id = p.id)
             OR EXISTS (SELECT 1 FROM players_activitytotals t WHERE t.player_id = p.id))
         RETURNING s.row_number, p.currency, s.currency"""
     )
     return sorted(cursor.fetchall())
+
+
+def take_out_other_currencies(cursor: Any, job_id: int, kind: str) -> tuple[list[tuple[int, str, str]], list[tuple[int, str, str]]]:
+    """Take rows out of the stage whose amounts are in another currency than the player's: nothing is converted.
+
+    Returns ([(row number, its currency, the player's)], [(row number, its currency, all currencies)] of players that are not known yet
+    and for whom the rows name several, of which none is known to be right).
+    """
+    name, key = table_of(job_id), id_field(kind)
+    cursor.execute(
+        f"""DELETE FROM {name} s USING players_player p WHERE p.external_id = s.{key} AND s.currency <> p.currency
+        RETURNING s.row_number, s.currency, p.currency"""
+    )
+    other = sorted(cursor.fetchall())
+    cursor.execute(
+        f"""DELETE FROM {name} s USING (
+            SELECT {key}, string_agg(DISTINCT currency, ', ' ORDER BY currency) AS named FROM {name}
+            GROUP BY {key} HAVING count(DISTINCT currency) > 1) several
+        WHERE several.{key} = s.{key} AND s.currency IS NOT NULL RETURNING s.row_number, s.currency, several.named"""
+    )
+    return other, sorted(cursor.fetchall())
+
+
+def name_currencies(cursor: Any, job_id: int, kind: str) -> None:
+    """Give the players that the job created the currency that its rows name. Needs the written rows.
+
+    Of all players without a profile it is noted that their activity names the currency, so that no profile makes other money of it.
+    """
+    key, parameters = id_field(kind), {"job": job_id}
+    cursor.execute(
+        f"""UPDATE players_player p SET currency = named.currency FROM (
+            SELECT {key}, min(currency) AS currency FROM {table_of(job_id)} WHERE currency IS NOT NULL GROUP BY {key}) named
+        WHERE p.external_id = named.{key} AND p.import_job_id = %(job)s""",
+        parameters,
+    )
+    cursor.execute(
+        f"""INSERT INTO players_importchange (job_id, kind, target_id, player_external_id, external_id)
+        SELECT DISTINCT %(job)s::bigint, '{NAMED_CURRENCY}', p.id, '', p.external_id
+        FROM {table_of(job_id)} s JOIN players_player p ON p.external_id = s.{key}
+        WHERE s.currency IS NOT NULL AND p.country = '' AND p.registered_at IS NULL
+          AND NOT EXISTS (SELECT 1 FROM players_importchange c WHERE c.kind = '{NAMED_CURRENCY}' AND c.target_id = p.id)""",
+        parameters,
+    )
+
+
+def has_other_currencies(cursor: Any, job_id: int, kind: str) -> bool:
+    """Whether a staged row is in another currency than the player it names."""
+    cursor.execute(
+        f"""SELECT EXISTS (SELECT 1 FROM {table_of(job_id)} s JOIN players_player p ON p.external_id = s.{id_field(kind)}
+        WHERE s.currency <> p.currency)"""
+    )
+    return bool(cursor.fetchone()[0])
 
 
 def take_out_repeats(cursor: Any, job_id: int, kind: str, mapped: tuple[str, ...]) -> tuple[int, list[tuple[int, int, str]]]:

@@ -15,7 +15,17 @@ from loyalty_site.common import audit
 from loyalty_site.common.clock import require_utc, utc_now
 from loyalty_site.common.models import ApiClient
 from players.imports.checking import limits, open_job_source
-from players.imports.mapping import BUILTIN, check_options, detect_kind, headers_of, missing_fields, nearest_kind, resolve, suggest
+from players.imports.mapping import (
+    BUILTIN,
+    check_options,
+    detect_kind,
+    headers_of,
+    missing_fields,
+    nearest_kind,
+    resolve,
+    suggest,
+    with_currency,
+)
 from players.imports.problems import ImportRefused
 from players.imports.readers import Source
 from players.models import ImportJob, ImportMapping
@@ -139,11 +149,13 @@ def _settle_mapping(job: ImportJob, source: Source, *, stated_kind: str | None) 
         "sheet": source.sheet,
     }
     if job.mapping:
+        job.mapping = with_currency(job.kind, job.mapping, source.headers)
         resolve(job.kind, job.mapping, source.headers)
         job.result["open"] = []
         return
     if stated_kind is None and (saved := _saved_mapping_for(source.headers)) is not None:
-        job.kind, job.mapping, job.mapping_name = saved.kind, dict(saved.columns), saved.name
+        job.kind, job.mapping_name = saved.kind, saved.name
+        job.mapping = with_currency(saved.kind, dict(saved.columns), source.headers)
         job.result["open"] = []
         return
     complete = stated_kind or detect_kind(source.headers)
@@ -243,10 +255,13 @@ def set_mapping(
     job = ImportJob.objects.get(pk=job_id)
     if job.status not in (Status.UPLOADED, Status.PREVIEW, Status.FAILED):
         raise ImportRefused("wrong_status", f"The import is {job.get_status_display().lower()}.", "Its mapping can no longer be changed.")
-    job.kind, job.mapping, job.mapping_name = kind, columns, save_as
+    job.kind, job.mapping_name = kind, save_as
     job.options = check_options({**job.options, **(options or {})})
     _refuse_future(job.options, at)
     source = open_job_source(job)
+    if with_currency(kind, columns, source.headers) != columns:
+        columns = {**columns, "currency": ""}  # the file has such a column, and whoever mapped by hand left it out
+    job.mapping = columns
     resolve(kind, columns, source.headers)
     if after_import is not None:
         job.after_import = _after_import(after_import)
