@@ -248,10 +248,8 @@ def _amounts_used(days: int) -> str:
 
 def _range(answer: Mapping[str, Any]) -> dict[str, Any]:
     """As `drawing.value_range`, which writes whole amounts: one that rounds to none is 0, and not "-0"."""
-    low, value, high, median = (
-        0.0 if amount is not None and round(amount) == 0 else amount for amount in map(answer.get, ("low", "value", "high", "median"))
-    )
-    return drawing.value_range(low, value, high, median)
+    told = {name: answer[name] if round(answer[name]) else 0.0 for name in ("low", "value", "high", "median") if name in answer}
+    return drawing.value_range(told["low"], told["value"], told["high"], told.get("median"))
 
 
 def _label(name: str) -> str:
