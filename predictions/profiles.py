@@ -4,7 +4,7 @@ All of it goes through `predictions.assess`, as the nightly run does, so that a 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -123,8 +123,16 @@ def _explained(
     )
 
 
-def _all_reasons(kind: str, version: ModelVersion, explanation: Explanation, frame: pd.DataFrame, top: int | None = None) -> list[Reason]:
-    """Largest first; `top` None: every feature of the model, those that contribute nothing at the end."""
+def _all_reasons(
+    kind: str,
+    version: ModelVersion,
+    explanation: Explanation,
+    frame: pd.DataFrame,
+    top: int | None = None,
+    emptied: Collection[str] = (),
+) -> list[Reason]:
+    """Largest first; `top` None: every feature of the model, those that contribute nothing at the end. `emptied`: figures of a player that
+    somebody took away to see what then."""
     names = explanation.features
     (found,) = explain.reasons(explanation, frame, top=len(names) if top is None else top)
     if top is None:
@@ -135,7 +143,9 @@ def _all_reasons(kind: str, version: ModelVersion, explanation: Explanation, fra
             for name, value in zip(names, values, strict=True)
             if name not in listed
         ]
-    return wording.in_words(kind, with_quartiles(found, version), _money_unit(frame), is_described=frame.index[0] == NOBODY)
+    return wording.in_words(
+        kind, with_quartiles(found, version), _money_unit(frame), not_told=FEATURE_NAMES if frame.index[0] == NOBODY else emptied
+    )
 
 
 def _money_unit(frame: pd.DataFrame) -> MoneyUnit:
@@ -274,7 +284,8 @@ def what_if(player_id: int | None, changes: Mapping[str, Any], as_of: datetime, 
             changed[name] = np.nan if value is None else value
     after = _scored(changed, player_id, chosen)
     moved = {name: (before.features[name], value) for name, value in values.items() if value != before.features.get(name)}
-    return WhatIf(before, after, _reasons(frame, before, chosen), _reasons(changed, after, chosen), moved)
+    emptied = [name for name, (_, value) in moved.items() if value is None]
+    return WhatIf(before, after, _reasons(frame, before, chosen), _reasons(changed, after, chosen, emptied), moved)
 
 
 def _what_if_nobody(changes: Mapping[str, Any], chosen: Basis) -> WhatIf:
@@ -292,8 +303,10 @@ def _what_if_nobody(changes: Mapping[str, Any], chosen: Basis) -> WhatIf:
     return WhatIf(None, after, {}, _reasons(frame, after, chosen), moved)
 
 
-def _reasons(frame: pd.DataFrame, scored: Scored, chosen: Basis, top: int = 5) -> dict[str, list[Reason]]:
-    return {kind: _all_reasons(kind, chosen.version(kind), chosen.model(kind).explain(frame), frame, top) for kind in scored.scores}
+def _reasons(frame: pd.DataFrame, scored: Scored, chosen: Basis, emptied: Collection[str] = (), top: int = 5) -> dict[str, list[Reason]]:
+    return {
+        kind: _all_reasons(kind, chosen.version(kind), chosen.model(kind).explain(frame), frame, top, emptied) for kind in scored.scores
+    }
 
 
 def counterfactual(player_id: int, target: float | None) -> Any:

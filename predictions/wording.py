@@ -1,7 +1,7 @@
 """Reasons in the words of the feature catalogue. Loads no model: pages and lists call it for every row."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -24,14 +24,14 @@ _SCALES = {
 _OTHER_SCALE = "in points on the model's scale: positive ones raise it"
 
 
-def in_words(kind: str, reasons: Sequence[Mapping[str, Any]], unit: MoneyUnit, *, is_described: bool = False) -> list[Reason]:
+def in_words(kind: str, reasons: Sequence[Mapping[str, Any]], unit: MoneyUnit, *, not_told: Collection[str] = ()) -> list[Reason]:
     """In the same order. Contributions to the value become amounts of the currency of `unit`, where it is known.
 
     A reason's "quartiles" (of the feature at training) tell what is more or less than usual; without them the figure is stated alone.
-    `is_described`: of a person whom somebody described, for whom a missing figure was not given, and does not mean "never".
+    `not_told`: features that somebody who describes a person may leave empty: without a figure they are not known, and do not mean "never".
     """
     factor = unit.amount if kind == Kind.LTV and unit.amount is not None else 1.0
-    return [_reason(one, factor, unit, is_described) for one in reasons]
+    return [_reason(one, factor, unit, str(one["feature"]) in not_told) for one in reasons]
 
 
 def raises(kind: str, probability: float | None) -> bool:
@@ -68,7 +68,7 @@ def money_text(amount: Decimal, currency: str) -> str:
     return f"{amount:,.{places}f} {currency or 'typical deposits'}"
 
 
-def _reason(reason: Mapping[str, Any], factor: float, unit: MoneyUnit, is_described: bool) -> Reason:
+def _reason(reason: Mapping[str, Any], factor: float, unit: MoneyUnit, is_left_empty: bool) -> Reason:
     name = str(reason["feature"])
     feature = BY_NAME.get(name)
     value = reason["value"]
@@ -80,21 +80,21 @@ def _reason(reason: Mapping[str, Any], factor: float, unit: MoneyUnit, is_descri
         unit=feature.unit if feature else "",
         value=value,
         contribution=factor * float(reason["contribution"]),
-        words=_words(feature, name, value, reason.get("quartiles"), unit, is_described),
+        words=_words(feature, name, value, reason.get("quartiles"), unit, is_left_empty),
         amount=_amount(value, unit) if is_amount and value is not None else None,
         currency=unit.currency if is_amount else "",
     )
 
 
 def _words(
-    feature: Feature | None, name: str, value: float | None, usual: Sequence[float] | None, unit: MoneyUnit, is_described: bool
+    feature: Feature | None, name: str, value: float | None, usual: Sequence[float] | None, unit: MoneyUnit, is_left_empty: bool
 ) -> str:
     label = feature.label if feature else name.replace("_", " ")
     if feature is None:
         return f"{label}: {NOT_KNOWN if value is None else _number(value)}"
     if value is None:
         # an amount is also unknown in a currency with too few deposits to know a typical one
-        is_never = feature.unknown != NOT_KNOWN and not is_described and not (feature.is_money and unit.amount is None)
+        is_never = feature.unknown != NOT_KNOWN and not is_left_empty and not (feature.is_money and unit.amount is None)
         return feature.unknown if is_never else f"{label}: {NOT_KNOWN}"
     figure = _figure(feature, value, unit)
     told = f"{label}: {figure}"

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from players.models import Payment, Player
-from predictions import features, registry, selectors, services
+from predictions import features, registry, selectors, services, wording
 from predictions.ml.features import FEATURE_NAMES
 from predictions.models import Kind, PastCase
 from predictions.selectors import SCORES
@@ -73,6 +73,22 @@ def test_what_if__more_sessions__lowers_churn_and_says_what_moved():
     assert answer.changed["sessions_30d"] == (before.features["sessions_30d"], before.features["sessions_30d"] + 20)
     assert answer.changed["sessions_90d"][1] == answer.changed["sessions_90d"][0] + 20
     assert answer.reasons_after[Kind.CHURN][0].label
+
+
+def test_what_if__figure_taken_away__is_told_as_not_known_and_not_as_never(monkeypatch):
+    ids = fill()
+    all_champions()
+    predict()
+    name = "days_since_last_activity"
+    player = next(one for one in ids if services.score_player(one, NOW).features[name] is not None)
+    told, in_words = [], wording.in_words
+    monkeypatch.setattr(wording, "in_words", lambda *given, not_told: told.append(list(not_told)) or in_words(*given, not_told=not_told))
+    answer = services.what_if(player, {name: None}, NOW)
+    assert answer.changed[name][1] is None
+    kinds = len(answer.after.scores)
+    assert told[:kinds] == [[]] * kinds  # before
+    assert all(name in one for one in told[kinds:])
+    assert len(told) == 2 * kinds
 
 
 def test_what_if__amounts__are_in_the_players_currency():

@@ -84,7 +84,7 @@ def test_unknown__says_what_never_happened_but_not_of_a_described_person() -> No
     assert told("days_since_last_deposit", None) == "no deposit yet"
     assert told("bonus_share_90d", None) == "nothing staked in 90 days"
     assert told("sessions_30d", None) == "sessions in 30 days: not known"
-    assert told("days_since_last_deposit", None, is_described=True) == "days since last deposit: not known"
+    assert told("days_since_last_deposit", None, not_told=["days_since_last_deposit"]) == "days since last deposit: not known"
     # of a currency with too few deposits no amount is known, whatever was deposited
     assert told("deposit_mean", None) == "no deposit yet"
     assert told("deposit_mean", None, unit=MoneyUnit("SEK", None)) == "usual deposit: not known"
