@@ -8,14 +8,14 @@ _CLOCKS_APART = timedelta(minutes=1)  # hosts of one installation do not agree t
 
 
 class FutureInstant(ValueError):
-    """Scores were asked for an instant that has not come yet."""
+    """Scores or a training were asked for an instant that has not come yet."""
 
 
 def require_past(as_of: datetime) -> datetime:
     """`as_of` in UTC. Raises FutureInstant when it is still to come: no run before that instant could be shown after one of it."""
     as_of = require_utc(as_of, "as_of")
     if as_of > utc_now() + _CLOCKS_APART:
-        raise FutureInstant(f"{as_of:%Y-%m-%d %H:%M:%S} UTC has not come yet; scores are computed for now or for an instant in the past.")
+        raise FutureInstant(f"{as_of:%Y-%m-%d %H:%M:%S} UTC has not come yet: give now or an instant in the past.")
     return as_of
 
 

@@ -1,7 +1,8 @@
 """Between scoring and publishing: reasons, points of history, sums and past cases of a run that nobody sees yet.
 
 Every function is one chunk of the job "predictions.prepare", a transaction of its own, and safe to run twice: a job that is killed goes
-on where it stopped. All hold the run's row, so that no later run abandons it under their hands.
+on where it stopped. All hold the run's row, so that no later run abandons it under their hands. Where a later run is shown already they do
+nothing and return {"rows": 0}, as scoring does: the run would never be shown.
 """
 
 from datetime import datetime
@@ -19,7 +20,7 @@ from predictions.reasons import store_reasons
 from predictions.selectors import SCORES
 from predictions.thresholds import thresholds
 
-_OPEN = (ScoringRun.Status.BUILDING, ScoringRun.Status.COMPLETE)
+OPEN = (ScoringRun.Status.BUILDING, ScoringRun.Status.COMPLETE)
 
 
 class NotComplete(RuntimeError):
@@ -28,6 +29,8 @@ class NotComplete(RuntimeError):
 
 def close(as_of: datetime) -> dict[str, Any]:
     """End the scoring of a run: whoever comes with a range after this writes nothing. Raises NotComplete and FutureInstant."""
+    if ScoringRun.shown_after(as_of) is not None:
+        return {"rows": 0}
     run = _scored(as_of, ScoringRun.objects.select_for_update())
     if run.status == ScoringRun.Status.BUILDING:
         run.status = ScoringRun.Status.COMPLETE
@@ -44,11 +47,13 @@ def explain(lower_id: int, upper_id: int, as_of: datetime) -> dict[str, Any]:
     Returns {"rows": 0, "reasons": rows that have them, "points": points written}.
     Raises NotComplete, FutureInstant and registry.ArtifactError.
     """
+    if ScoringRun.shown_after(as_of) is not None:
+        return {"rows": 0}
     run = _scored(as_of, ScoringRun.objects.all())
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM predictions_scoringrun WHERE id = %s FOR SHARE", [run.pk])
     run.refresh_from_db()
-    if run.status not in _OPEN:
+    if run.status not in OPEN:
         return {"rows": 0}
     reasons = store_reasons(run, scoring.models_of(run), thresholds().reasons_for, lower_id, upper_id)
     return {"rows": 0, "reasons": reasons, "points": add_points(run, lower_id, upper_id)}
@@ -56,8 +61,10 @@ def explain(lower_id: int, upper_id: int, as_of: datetime) -> dict[str, Any]:
 
 def describe(as_of: datetime) -> dict[str, Any]:
     """Write the run's sums, past cases and drift. Returns {"rows": 0, "cases": n}. Raises NotComplete and FutureInstant."""
+    if ScoringRun.shown_after(as_of) is not None:
+        return {"rows": 0}
     run = _scored(as_of, ScoringRun.objects.select_for_update())
-    if run.status not in _OPEN:
+    if run.status not in OPEN:
         return {"rows": 0}
     run.summary = {"units": run.summary["units"], **{kind: summaries.summarise(kind, run) for kind in run.versions}}
     cases = similar.store(run) if Kind.CHURN in run.versions else 0

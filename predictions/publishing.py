@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from loyalty_site.common.clock import utc_now
 from predictions.instants import require_past
 from predictions.models import ScoringRun
-from predictions.preparing import NotComplete, has_succeeded
+from predictions.preparing import OPEN, NotComplete, has_succeeded
 from predictions.thresholds import thresholds
 
 logger = logging.getLogger(__name__)
@@ -26,22 +26,22 @@ _LEAST_RUNS = 2  # who reads the run that was current a moment ago still finds i
 def publish(as_of: datetime) -> dict[str, Any]:
     """Show the run of `as_of`. Returns {"rows": players with a score}; {"rows": 0, "overtaken": 1} when a later run is shown already.
 
-    A run that is published stays as it is; one that was overtaken is abandoned. Raises NotComplete, naming the remedy,
+    A run that is published stays as it is; one that was overtaken is abandoned, however far it got. Raises NotComplete, naming the remedy,
     unless the jobs that score and prepare it have succeeded, and FutureInstant.
     """
     as_of = require_past(as_of)
     with transaction.atomic():
         run = ScoringRun.objects.select_for_update().filter(as_of=as_of).first()
+        if (run is None or run.status in OPEN) and (later := ScoringRun.shown_after(as_of)) is not None:
+            ScoringRun.objects.filter(as_of=as_of).update(status=ScoringRun.Status.ABANDONED)
+            logger.info("predictions.run_overtaken as_of=%s shown=%s", as_of.isoformat(), later.pk)
+            return {"rows": 0, "overtaken": 1}
         if run is None or not (has_succeeded("predictions.score", as_of) and has_succeeded("predictions.prepare", as_of)):
             raise NotComplete(
                 f"The scores as of {as_of:%Y-%m-%d %H:%M:%S} UTC are not complete. Run the job predictions, which scores and publishes."
             )
         if run.status != ScoringRun.Status.COMPLETE:
             return {"rows": 0}
-        if ScoringRun.objects.filter(is_current=True, as_of__gt=as_of).exists():
-            ScoringRun.objects.filter(pk=run.pk).update(status=ScoringRun.Status.ABANDONED)
-            logger.info("predictions.run_overtaken run=%s", run.pk)
-            return {"rows": 0, "overtaken": 1}
         _end_earlier(run, thresholds().runs_kept)
         ScoringRun.objects.filter(is_current=True).update(is_current=False)
         run.is_current, run.status, run.published_at = True, ScoringRun.Status.PUBLISHED, utc_now()
@@ -61,8 +61,7 @@ def _end_earlier(run: ScoringRun, kept: int) -> None:
     published = earlier.filter(status=ScoringRun.Status.PUBLISHED).order_by("-as_of").values_list("pk", flat=True)
     over = list(published[max(kept, _LEAST_RUNS) - 1 :])
     _end(ScoringRun.objects.filter(pk__in=over), ScoringRun.Status.PRUNED)
-    unfinished = [ScoringRun.Status.BUILDING, ScoringRun.Status.COMPLETE]
-    _end(earlier.filter(status__in=unfinished), ScoringRun.Status.ABANDONED)
+    _end(earlier.filter(status__in=OPEN), ScoringRun.Status.ABANDONED)
 
 
 def _end(runs: QuerySet[ScoringRun], status: str) -> None:

@@ -5,6 +5,7 @@ does not mix two versions, and so is what one unit of each currency is. A range 
 may be worked twice; readers see nothing of a run until `predictions.publishing` makes it the current one.
 """
 
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +26,8 @@ from predictions.models import ModelVersion, ScoringRun
 from predictions.rows import Column, Type, copy_rows
 from predictions.selectors import SCORES
 from predictions.thresholds import thresholds
+
+logger = logging.getLogger(__name__)
 
 NO_REASONS = "[]"
 
@@ -112,9 +115,13 @@ def models_of(run: ScoringRun) -> dict[str, Model]:
 def score_range(lower_id: int, upper_id: int, as_of: datetime) -> dict[str, Any]:
     """Score the players with `lower_id <= id < upper_id` who were there at `as_of`. Run again, nothing changes.
 
-    Returns {"rows": players scored, kind: rows written, ...}. A run that was published or abandoned stays as it is. Raises FutureInstant.
+    Returns {"rows": players scored, kind: rows written, ...}. A run that was published or abandoned stays as it is, and nobody is
+    scored for an instant before that of the run that is shown: nobody would ever see it. Raises FutureInstant.
     """
     as_of = require_past(as_of)
+    if (later := ScoringRun.shown_after(as_of)) is not None:
+        logger.info("predictions.not_scored as_of=%s shown=%s", as_of.isoformat(), later.pk)
+        return {"rows": 0}
     run = open_run(as_of)
     if run.status != ScoringRun.Status.BUILDING or not run.versions:
         return {"rows": 0}

@@ -20,6 +20,7 @@ from loyalty_site.common.clock import require_utc, utc_now
 from loyalty_site.common.models import JobRun
 from players.origin import is_simulated
 from predictions import gate, registry, training_jobs
+from predictions.instants import FutureInstant, require_past
 from predictions.models import Kind, ModelVersion
 from predictions.thresholds import thresholds
 
@@ -102,16 +103,20 @@ def start(
 
     The schedule records its own by `jobs.create_run`, which keeps the same rule: one that is due while another is open is left out.
     `by` is None for the command line. Who calls has it executed: `training_jobs.enqueue`, or `jobs.execute` here and now.
-    Raises TrainingRefused (no permission, no reason, one is open already), ValueError (unknown kind).
+    Raises TrainingRefused (no permission, no reason, `as_of` still to come, one is open already), ValueError (unknown kind).
     """
     if by is not None and not by.has_perm(TRAIN_PERMISSION):
         raise TrainingRefused("you may not start a training; ask for the permission 'Can start a training'")
     if not (reason := reason.strip()):
         raise TrainingRefused("say why this training is started")
+    try:
+        as_of = require_past(as_of or at)
+    except FutureInstant as error:
+        raise TrainingRefused(str(error)) from error
     parameters = {"kinds": training_jobs.kinds_of({"kinds": kinds}), "seed": seed, "is_synthetic": is_synthetic}
     with transaction.atomic():
         try:
-            run = jobs.create_run(training_jobs.NAME, as_of=require_utc(as_of or at), parameters=parameters, requested_by=by)
+            run = jobs.create_run(training_jobs.NAME, as_of=as_of, parameters=parameters, requested_by=by)
         except jobs.JobRefused as refusal:
             raise TrainingRefused(str(refusal)) from refusal
         audit.record("predictions.training_started", run, at=at, actor=by, after=parameters, reason=reason)

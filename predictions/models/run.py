@@ -44,6 +44,11 @@ class ScoringRun(models.Model):
         """Runs that nobody sees, not yet or never: what was written for their instants is no history."""
         return cls.objects.exclude(status__in=[cls.Status.PUBLISHED, cls.Status.PRUNED])
 
+    @classmethod
+    def shown_after(cls, as_of: datetime) -> "ScoringRun | None":
+        """The run that readers see, when it is of a later instant: one of `as_of` would never be shown in its place."""
+        return cls.objects.filter(is_current=True, as_of__gt=as_of).defer("summary").first()
+
     @property
     def features_as_of(self) -> datetime:
         """The instant that the features were computed for: `as_of`, but not beyond the last day with data."""

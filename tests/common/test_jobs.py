@@ -363,6 +363,14 @@ def test_run_job__job_that_is_started_elsewhere__is_refused_and_says_where(regis
     assert not JobRun.objects.exists()
 
 
+@pytest.mark.django_db
+def test_run_job__instant_that_has_not_come__is_refused_before_a_run_is_recorded(registry: None) -> None:
+    jobs.register(jobs.Job("plain", "Plain", lambda scope: {"rows": 1}, three_ranges))
+    with pytest.raises(CommandError, match="2099-01-01 00:00:00 UTC has not come yet: give now or an instant in the past"):
+        call_command("run_job", "plain", "--as-of", "2099-01-01T00:00:00+00:00")
+    assert not JobRun.objects.exists()
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("fault", ["unknown job", "unreadable parameters"])
 def test_execute__run_that_can_never_begin__ends_as_failed_and_is_not_taken_up_again(registry: None, fault: str) -> None:

@@ -10,6 +10,10 @@ from loyalty_site.common import jobs
 from loyalty_site.common.clock import require_utc, utc_now
 from loyalty_site.common.models import JobRun
 from players.models import Player
+from predictions.instants import require_past
+from predictions.models import ScoringRun
+
+_SCORES = ("predictions", "predictions.score")
 
 
 class Command(BaseCommand):
@@ -20,7 +24,7 @@ class Command(BaseCommand):
         self.add_run_arguments(parser)
 
     def add_run_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--as-of", help="Instant to compute for, ISO 8601 with zone; default: now.")
+        parser.add_argument("--as-of", help="Instant to compute for, ISO 8601 with zone, none to come; default: now.")
         parser.add_argument("--player", action="append", default=[], metavar="ID", help="Only this player (may be repeated).")
         parser.add_argument("--queue", action="store_true", help="Hand the run to the workers instead of waiting for it here.")
         parser.add_argument("--wait", action="store_true", help="Run it here and wait (the default).")
@@ -28,7 +32,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, name: str, as_of: str | None, player: list[str], queue: bool, **options: Any) -> None:
         try:
             jobs.require_startable_by_name(name)
-            run = jobs.create_run(name, as_of=self._instant(as_of), parameters=self._parameters(player))
+            instant, parameters = self._instant(as_of), self._parameters(player)
+            if name in _SCORES:
+                self._require_would_be_shown(instant)
+            run = jobs.create_run(name, as_of=instant, parameters=parameters)
         except (LookupError, jobs.JobRefused) as error:
             raise CommandError(str(error)) from error
         if queue:
@@ -50,9 +57,17 @@ class Command(BaseCommand):
         if text is None:
             return utc_now()
         try:
-            return require_utc(datetime.fromisoformat(text), "--as-of")
+            return require_past(require_utc(datetime.fromisoformat(text), "--as-of"))
         except ValueError as error:
             raise CommandError(f"--as-of {text!r}: {error}. Example: 2026-03-15T02:30:00+00:00") from error
+
+    def _require_would_be_shown(self, as_of: datetime) -> None:
+        """The job itself would leave such scores out, and succeed: the night goes on without them."""
+        if (later := ScoringRun.shown_after(as_of)) is not None:
+            raise CommandError(
+                f"{later} (run {later.pk}) are shown already, and those of {as_of:%Y-%m-%d %H:%M} would never be: nobody is scored. "
+                "Give a later instant, or leave --as-of out."
+            )
 
     def _parameters(self, external_ids: list[str]) -> dict[str, Any]:
         if not external_ids:

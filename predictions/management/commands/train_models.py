@@ -15,6 +15,7 @@ from loyalty_site.common import jobs
 from loyalty_site.common.clock import require_utc, utc_now
 from loyalty_site.common.models import JobRun
 from predictions import promotion, registry, training, training_jobs
+from predictions.instants import require_past
 from predictions.models import Kind, ModelVersion
 
 
@@ -102,6 +103,6 @@ class Command(BaseCommand):
 
     def _instant(self, text: str) -> datetime:
         try:
-            return require_utc(datetime.fromisoformat(text), "--as-of")
+            return require_past(require_utc(datetime.fromisoformat(text), "--as-of"))
         except ValueError as error:
             raise CommandError(f"--as-of {text!r}: {error}. Example: 2026-03-15T02:30:00+00:00") from error

@@ -20,6 +20,7 @@ from django_celery_beat.models import PeriodicTask
 
 from loyalty_site import nightly
 from loyalty_site.common import jobs
+from loyalty_site.common.clock import utc_now
 from loyalty_site.common.models import AuditEvent, JobRun
 from loyalty_site.job_tasks import start_job
 from players import origin
@@ -106,7 +107,7 @@ def test_train__keeps_how_the_features_of_those_it_learned_from_are_distributed(
     kept = training.train("churn", as_of=NOW).reference
 
     rows = latest.features[eligible]
-    assert kept == drift.reference_bins(rows, ["signal", "noise"])
+    assert kept == {**drift.reference_bins(rows, ["signal", "noise"]), "cutoff": latest.as_of.isoformat()}
     assert kept["rows"] == 600
     assert wording.quartiles(kept) == {name: rows[name].quantile([0.25, 0.5, 0.75]).tolist() for name in ("signal", "noise")}
 
@@ -115,7 +116,8 @@ def test_train__players_added_to_a_sample__are_not_in_what_drift_is_told_by(worl
     history = a_history()
     *earlier, latest, evaluation = history.cutoffs
     world.history = History([*earlier, replace(latest, added=frozenset(range(1, 101))), evaluation], history.horizon_days)
-    assert training.train("fraud", as_of=NOW).reference == drift.reference_bins(latest.features.loc[101:], ["signal", "noise"])
+    kept = {**drift.reference_bins(latest.features.loc[101:], ["signal", "noise"]), "cutoff": latest.as_of.isoformat()}
+    assert training.train("fraud", as_of=NOW).reference == kept
 
 
 def test_train__fewer_players_than_tell_of_a_distribution__keeps_none(world):
@@ -605,6 +607,15 @@ def test_command__synthetic_in_production__refused(settings):
     settings.IS_PRODUCTION = True
     with pytest.raises(CommandError, match="refused in production"):
         command("--synthetic")
+
+
+def test_command__instant_that_has_not_come__refused_before_anything_is_recorded(world):
+    with pytest.raises(CommandError, match="2099-01-01 00:00:00 UTC has not come yet: give now or an instant in the past"):
+        call_command("train_models", "--kind", "churn", "--as-of", "2099-01-01T00:00:00+00:00")
+    with pytest.raises(training.TrainingRefused, match="has not come yet"):
+        training.start(["churn"], None, NOW, reason="ahead", as_of=utc_now() + timedelta(hours=1))
+    assert not JobRun.objects.exists()
+    assert not AuditEvent.objects.filter(action="predictions.training_started").exists()
 
 
 def left_behind(kinds: list[str], status: str = JobRun.Status.RUNNING, **options: Any) -> JobRun:

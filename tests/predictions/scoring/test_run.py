@@ -2,10 +2,12 @@
 
 from datetime import timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
+from io import StringIO
 
 import numpy as np
 import pytest
 from constance import config
+from django.core.management import CommandError, call_command
 
 from loyalty_site.common.clock import utc_now
 from loyalty_site.common.models import JobRun
@@ -196,15 +198,43 @@ def test_prepare__worked_again_before_it_is_shown__stores_the_same():
 def test_publish__run_of_an_earlier_instant__does_not_replace_a_later_one():
     fill()
     all_champions()
-    predict()
     earlier = NOW - timedelta(days=1)
-    predict(earlier)
+    for job in ("predictions.score", "predictions.prepare"):
+        assert run_job(job, earlier).status == JobRun.Status.SUCCEEDED
+    predict()
+    # a worker held it when the later one was published, which then left it to the next publication
+    ScoringRun.objects.filter(as_of=earlier).update(status=ScoringRun.Status.COMPLETE)
+    assert run_job("predictions.publish", earlier).result == {"rows": 0, "overtaken": 1}
     assert selectors.current_run().as_of == NOW
-    overtaken = ScoringRun.objects.get(as_of=earlier)
-    assert overtaken.status == ScoringRun.Status.ABANDONED
-    assert not ChurnScore.objects.filter(run=overtaken).exists()
-    stages = JobRun.objects.filter(name="predictions.publish")
-    assert list(stages.order_by("id").values_list("result__overtaken", flat=True)) == [None, 1]
+    assert ScoringRun.objects.get(as_of=earlier).status == ScoringRun.Status.ABANDONED
+
+
+def test_predict__instant_before_the_run_that_is_shown__scores_and_explains_nobody(monkeypatch):
+    fill()
+    all_champions()
+    predict()
+    monkeypatch.setattr(features, "frame", lambda *_, **__: pytest.fail("features were computed"))
+    run = predict(NOW - timedelta(days=1))  # as in a night that is taken up again: it goes on without scores
+    found = {stage.name: stage.result for stage in run.stages.all()}
+    assert found["predictions.score"] == {"rows": 0}
+    assert found["predictions.prepare"] == {"rows": 0}
+    assert found["predictions.publish"] == {"rows": 0, "overtaken": 1}
+    assert [one.as_of for one in ScoringRun.objects.all()] == [NOW]
+
+
+@pytest.mark.parametrize("job", ["predictions", "predictions.score"])
+def test_run_job__instant_before_the_run_that_is_shown__is_refused_and_names_it(job):
+    fill()
+    all_champions()
+    predict()
+    before, shown = JobRun.objects.count(), selectors.current_run()
+    earlier = NOW - timedelta(hours=1)
+    words = f"^scores as of 2026-03-15 12:00 \\(run {shown.pk}\\) are shown already, and those of 2026-03-15 11:00 would never be"
+    with pytest.raises(CommandError, match=words):
+        call_command("run_job", job, "--as-of", earlier.isoformat())
+    assert JobRun.objects.count() == before
+    call_command("run_job", job, "--as-of", NOW.isoformat(), stdout=StringIO())  # of the run itself: nothing to refuse
+    call_command("run_job", "predictions.prune", "--as-of", earlier.isoformat(), stdout=StringIO())
 
 
 def test_predict__narrowed_to_players__scores_and_publishes_nothing():
