@@ -5,7 +5,7 @@ it the answer alone is renewed while the numbers are typed.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -178,7 +178,7 @@ class CustomerPage(DescribedPage):
         answer = found.answer
         return {
             "label": "Lifetime value, 12 months",
-            "range": _range(answer),
+            "range": drawing.value_range(answer["low"], answer["value"], answer["high"]),
             "facts": [
                 ("Confidence", percent(answer["confidence"], 1)),
             ],
@@ -224,7 +224,7 @@ class DepositsPage(DescribedPage):
         answer = found.answer
         return {
             "label": "Lifetime value, 365 days",
-            "range": _range(answer),
+            "range": drawing.value_range(answer["low"], answer["value"], answer["high"], answer["median"]),
             "facts": [
                 ("Still a customer", percent(answer["alive"])),
                 ("Deposit days expected", f"{answer['purchases']:,.1f}"),
@@ -244,12 +244,6 @@ def _amounts_used(days: int) -> str:
             "deposits on a day stands in."
         )
     return f"The amount of the first deposit day is not used: the value goes by the amounts of the deposit days after it (here {days})."
-
-
-def _range(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """As `drawing.value_range`, which writes whole amounts: one that rounds to none is 0, and not "-0"."""
-    told = {name: answer[name] if round(answer[name]) else 0.0 for name in ("low", "value", "high", "median") if name in answer}
-    return drawing.value_range(told["low"], told["value"], told["high"], told.get("median"))
 
 
 def _label(name: str) -> str:

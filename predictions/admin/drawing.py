@@ -134,7 +134,8 @@ def beyond(low: Any, mean: Any, high: Any) -> str:
 def value_range(low: float, mean: float, high: float, median: float | None = None) -> dict[str, Any]:
     """Places of an interval, its mean and its median on one line from the least of them (or 0) to the greatest, in hundredths.
 
-    Of a long tail the mean may lie beyond the interval: the line is made longer then, and the mark stands where the mean is.
+    Of a long tail the mean may lie beyond the interval: the line is made longer then, and the mark stands where the mean is. Amounts are
+    written as whole ones; what rounds to none is 0, never "-0".
     """
     told = [low, mean, high] if median is None else [low, mean, high, median]
     start, end = min(0.0, *told), max(0.0, *told)
@@ -144,10 +145,10 @@ def value_range(low: float, mean: float, high: float, median: float | None = Non
         "width": f"{(high - low) * scale:.1f}",
         "mean": f"{(mean - start) * scale:.1f}",
         "median": "" if median is None else f"{(median - start) * scale:.1f}",
-        "low": f"{low:,.0f}",
-        "high": f"{high:,.0f}",
-        "mean_text": f"{mean:,.0f}",
-        "median_text": "" if median is None else f"{median:,.0f}",
+        "low": f"{low:z,.0f}",
+        "high": f"{high:z,.0f}",
+        "mean_text": f"{mean:z,.0f}",
+        "median_text": "" if median is None else f"{median:z,.0f}",
         "beyond": beyond(low, mean, high),
     }
 
