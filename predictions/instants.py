@@ -19,6 +19,16 @@ def require_past(as_of: datetime) -> datetime:
     return as_of
 
 
+def known_through(as_of: datetime, latest: datetime | None) -> datetime | None:
+    """How far the data reach that scores of `as_of` rest on, when the latest activity there is now is `latest` (None: none at all).
+
+    Of an instant that activity has passed it is the end of the last whole day before it: nothing later counts.
+    """
+    if latest is None or latest <= as_of:
+        return latest
+    return as_of.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(microseconds=1)
+
+
 def features_instant(as_of: datetime, data_through: datetime | None) -> datetime:
     """What features of `as_of` are computed for, when the latest activity known is that of `data_through` (None: no activity at all).
 

@@ -20,7 +20,7 @@ from loyalty_site.common.sql import id_array
 from predictions import features, gate, hooks, registry
 from predictions.assess import Known, Scores, assess
 from predictions.eligibility import CONSENTED_SQL, FREE_SQL
-from predictions.instants import features_instant, require_past
+from predictions.instants import features_instant, known_through, require_past
 from predictions.ml.kinds import Model
 from predictions.models import ModelVersion, ScoringRun
 from predictions.rows import Column, Type, copy_rows
@@ -87,7 +87,7 @@ def open_run(as_of: datetime) -> ScoringRun:
             reasons = " ".join(chosen.withheld[kind] for kind in sorted(chosen.unopened))
             remedy = "Nothing is scored and the last scores stay: put another version into use or restore the file, then rerun."
             raise NotOpened(f"{reasons} {remedy}")
-        data_through = features.data_window()[1] if chosen.versions else None
+        data_through = known_through(as_of, features.data_window()[1]) if chosen.versions else None
         run, _ = ScoringRun.objects.get_or_create(
             as_of=as_of,
             defaults={

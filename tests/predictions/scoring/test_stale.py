@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 
 from predictions import features, selectors, services
-from predictions.instants import features_instant
+from predictions.instants import features_instant, known_through
 from predictions.models import ChurnScore, Kind, PastCase
 from tests.factories import NOW
 from tests.predictions.scoring.models import MODELS, all_champions
@@ -50,6 +50,34 @@ def at(day, hour, minute=0):
 )
 def test_features_instant__data_through__is_never_passed_by_more_than_its_day(as_of, data_through, expected):
     assert features_instant(as_of, data_through) == expected
+
+
+@pytest.mark.parametrize(
+    ("as_of", "latest", "expected"),
+    [
+        (at(15, 2, 30), at(15, 2, 14), at(15, 2, 14)),
+        (at(15, 2, 30), at(15, 2, 30), at(15, 2, 30)),
+        (at(18, 2, 30), at(14, 9), at(14, 9)),
+        (at(14, 2, 30), at(16, 9), at(14, 0) - timedelta(microseconds=1)),
+        (at(14, 0), at(16, 9), at(14, 0) - timedelta(microseconds=1)),
+        (at(15, 2, 30), None, None),
+    ],
+)
+def test_known_through__activity_after_the_instant__is_not_what_the_scores_rest_on(as_of, latest, expected):
+    assert known_through(as_of, latest) == expected
+
+
+def test_predict__instant_in_the_past__names_data_before_it_and_scores_as_before():
+    """With all that came since in the database, the features are those of the day's beginning, as they were then."""
+    ids = fill()
+    all_champions()
+    past = NOW - timedelta(days=10)
+    predict(past)
+    run = selectors.current_run()
+    assert features.data_window()[1] > past
+    assert run.data_through == past.replace(hour=0) - timedelta(microseconds=1)
+    assert run.features_as_of == past.replace(hour=0)
+    assert churn_of(run) == MODELS[Kind.CHURN].predict(features.frame(ids[0], ids[-1] + 1, past))["probability"].to_dict()
 
 
 def test_predict__activity_stopped__scores_as_on_the_day_after_the_last_data():
