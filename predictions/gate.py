@@ -26,6 +26,11 @@ KIND_SUBJECT = "predictions.kind"
 
 # kinds that answer with the probability of something observed, and the label that says whether it happened
 PROBABILITIES = {Kind.CHURN: "churned", Kind.ENGAGEMENT: "active_7d"}
+# what players did for whom that happened, and the others
+_OUTCOMES = {Kind.CHURN: ("left", "stayed"), Kind.ENGAGEMENT: ("were active", "were not")}
+_WHY_DAYS = "With fewer there are not enough past days to look back and ahead from."
+_WHY_PLAYERS = "With fewer the figures hang on a handful of players."
+_WHY_CASES = "With fewer of either nobody can tell a good probability from a lucky one."
 # the profile's model learns from a simulated bank and is about nobody in the database
 WITHOUT_HISTORY = frozenset({Kind.PROFILE})
 
@@ -66,9 +71,10 @@ def data_verdicts(kind: str, have: Extent) -> list["Verdict"]:
         return []
     limits = thresholds()
     return [
-        _at_least("history", have.days, limits.min_days, f"{have.days} days of history", "import older activity or wait"),
-        # counted up to the limit only
-        _at_least("players", have.players, limits.min_players, _players(have.players, limits.min_players), "import more players"),
+        _at_least("history", have.days, limits.min_days, f"{have.days} days of history", "import older activity or wait", _WHY_DAYS),
+        _at_least(
+            "players", have.players, limits.min_players, _players(have.players, limits.min_players), "import more players", _WHY_PLAYERS
+        ),
     ]
 
 
@@ -77,8 +83,9 @@ def case_verdicts(kind: str, cases: int, others: int) -> list["Verdict"]:
     if kind not in PROBABILITIES:
         return []
     least, needed = min(cases, others), thresholds().min_positives
-    what = "cases" if cases <= others else "opposite cases"
-    return [_at_least("observed cases", least, needed, f"{least} {what} observed on the evaluation cut-off", "wait for more")]
+    did, did_not = _OUTCOMES[Kind(kind)]
+    what = f"{cases} players {did} after the evaluation cut-off and {others} {did_not}"
+    return [_at_least("observed cases", least, needed, what, "wait for more", _WHY_CASES, of=" of either")]
 
 
 def origin_verdicts(kind: str, is_synthetic: bool) -> list["Verdict"]:
@@ -159,12 +166,13 @@ def _reasons(verdicts: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _players(count: int, limit: int) -> str:
-    return f"At least {count} players" if count == limit else f"{count} players"
+    """Players are counted up to the limit only."""
+    return f"{count} players or more" if count == limit else f"{count} players"
 
 
-def _at_least(name: str, value: int, limit: int, what: str, remedy: str) -> "Verdict":
-    """`what` there is, in words; what to do is said only when it is too little."""
+def _at_least(name: str, value: int, limit: int, what: str, remedy: str, why: str, *, of: str = "") -> "Verdict":
+    """`what` there is, in words, how many are needed (`of` what, where `what` leaves it open) and `why`; what to do only when too few."""
     from predictions.ml.kinds import Verdict
 
     enough = value >= limit
-    return Verdict(name, enough, float(value), float(limit), f"{what}; {limit} are needed{'' if enough else f': {remedy}'}.")
+    return Verdict(name, enough, float(value), float(limit), f"{what}; {limit}{of} are needed{'' if enough else f': {remedy}'}. {why}")

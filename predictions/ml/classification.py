@@ -126,7 +126,7 @@ def record(
     *,
     candidates: Sequence[Mapping[str, Any]],
     parameters: Mapping[str, Any],
-    active_within: tuple[int, float],
+    active_within: tuple[int, int],
     minimum_players: int,
     seed: int,
 ) -> Record:
@@ -191,10 +191,18 @@ def _active_cases(y: np.ndarray) -> Verdict:
 def _gate(figures: Mapping[str, float], naive: Mapping[str, float], players: int, minimum_players: int) -> list[Verdict]:
     chance = 0.8 * float(np.sqrt(10 * figures["base_rate"] * (1 - figures["base_rate"]) / players))
     limit = CALIBRATION_LIMIT + chance
+    measured = (
+        f"{players} players of the evaluation cut-off, which nothing was learned from, have a known outcome; {minimum_players} are needed. "
+        "With fewer the figures say little of the next month."
+    )
+    apart = (
+        f"predicted and observed shares lie {100 * figures['ece']:.1f} points of a hundred apart on average; at most {100 * limit:.1f} are "
+        f"allowed ({100 * CALIBRATION_LIMIT:.0f}, and what chance explains among {players} players). Else nobody could plan with them."
+    )
     return [
-        Verdict("players_measured", players >= minimum_players, players, minimum_players, "players on the evaluation cut-off"),
+        Verdict("players_measured", players >= minimum_players, players, minimum_players, measured),
         *_better(figures, naive, "", ""),
-        Verdict("calibration", figures["ece"] <= limit, figures["ece"], limit, "predicted and observed shares agree, beyond chance"),
+        Verdict("calibration", figures["ece"] <= limit, figures["ece"], limit, apart),
     ]
 
 

@@ -29,7 +29,7 @@ from predictions.ml.samples import Sample, Split, check_enough, feature_names, r
 PARTS = ("logins", "deposits", "gameplay")
 LABEL_DAYS = 7
 RECENCY = decay.IDLE
-ACTIVE_WITHIN_DAYS = 30.0
+ACTIVE_WITHIN_DAYS = 30
 FLOOR = 0.01
 FLOOR_ROWS = 100_000
 

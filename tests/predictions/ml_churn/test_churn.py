@@ -115,6 +115,13 @@ def test_train__record__figures_baseline_candidates_curves_and_gate(trained):
     checks = ["players_measured", "auc", "brier", "calibration", "active cases", "auc_active", "brier_active"]
     assert [verdict.name for verdict in record.gate] == checks
     assert all(verdict.passed for verdict in record.gate)
+    told = {verdict.name: verdict.reason for verdict in record.gate}
+    players = sum(row["n"] for row in record.curves["reliability"])
+    assert told["players_measured"].startswith(
+        f"{players} players of the evaluation cut-off, which nothing was learned from, have a known outcome; "
+    )
+    assert f"lie {100 * record.metrics['ece']:.1f} points of a hundred apart on average; at most " in told["calibration"]
+    assert f"(5, and what chance explains among {players} players)" in told["calibration"]
     assert not any(name.startswith("currency") for name in trained.model.features)
 
 

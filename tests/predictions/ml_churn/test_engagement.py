@@ -41,6 +41,11 @@ def test_predict__player_with_hardly_anything__the_usual_shares(engaged):
     assert len({round(usual[part], 3) for part in PARTS}) == 3  # a third each would be no shares of anybody
 
 
+def test_train__active_within__a_whole_number_of_days_on_pages(engaged):
+    record = engaged.record
+    assert [str(days) for days in (record.curves["active"]["within_days"], record.parameters["active_within_days"])] == ["30", "30"]
+
+
 def test_gains__shapley__efficient_and_by_orders(engaged, world):
     """Against the definition: the mean over all six orders of the gain when a part is switched on."""
     model = engaged.model

@@ -142,7 +142,7 @@ def test_train__our_verdict_counts_where_the_trainer_has_one_of_that_name(world)
     [
         (gate.Extent(179, 800), "179 days of history; 180 are needed"),
         (gate.Extent(300, 499), "499 players; 500 are needed"),
-        (gate.Extent(10, 3), "10 days of history; 180 are needed: import older activity or wait. 3 players; 500 are needed"),
+        (gate.Extent(10, 3), "10 days of history; 180 are needed: import older activity or wait.* 3 players; 500 are needed"),
     ],
 )
 @pytest.mark.parametrize("kind", [kind for kind in Kind.values if kind != "profile"])
@@ -163,21 +163,26 @@ def test_train__exactly_enough__trains(world):
     ("players", "words"),
     [
         (499, "499 players; 500 are needed: import more players."),
-        (500, "At least 500 players; 500 are needed."),  # nobody counted further
+        (500, "500 players or more; 500 are needed."),  # nobody counted further
         (501, "501 players; 500 are needed."),
     ],
 )
 def test_data_verdicts__only_what_fails_names_a_remedy(world, players, words):
     history, known = gate.data_verdicts("churn", gate.Extent(180, players))
-    assert (history.passed, history.reason) == (True, "180 days of history; 180 are needed.")
-    assert (known.passed, known.reason) == (players >= 500, words)
+    why = "With fewer there are not enough past days to look back and ahead from."
+    assert (history.passed, history.reason) == (True, f"180 days of history; 180 are needed. {why}")
+    assert (known.passed, known.reason) == (players >= 500, f"{words} With fewer the figures hang on a handful of players.")
 
 
 def test_case_verdicts__only_what_fails_names_a_remedy(world):
+    why = "With fewer of either nobody can tell a good probability from a lucky one."
     assert [gate.case_verdicts("churn", cases, 900)[0].reason for cases in (49, 50)] == [
-        "49 cases observed on the evaluation cut-off; 50 are needed: wait for more.",
-        "50 cases observed on the evaluation cut-off; 50 are needed.",
+        f"49 players left after the evaluation cut-off and 900 stayed; 50 of either are needed: wait for more. {why}",
+        f"50 players left after the evaluation cut-off and 900 stayed; 50 of either are needed. {why}",
     ]
+    (verdict,) = gate.case_verdicts("engagement", 900, 49)
+    assert (verdict.passed, verdict.value, verdict.limit) == (False, 49.0, 50.0)
+    assert verdict.reason.startswith("900 players were active after the evaluation cut-off and 49 were not; 50 of either are needed: wait")
 
 
 def test_train__thresholds_are_settings(world):
@@ -190,10 +195,10 @@ def test_train__thresholds_are_settings(world):
         training.train("churn", as_of=NOW)
 
 
-@pytest.mark.parametrize(("churned", "what"), [(49, "49 cases"), (751, "49 opposite cases")])
+@pytest.mark.parametrize(("churned", "what"), [(49, "49 players left .* and 751 stayed"), (751, "751 players left .* and 49 stayed")])
 def test_train__too_few_cases_of_either_kind__says_so(world, churned, what):
     world.history = with_churned(churned)
-    with pytest.raises(NotEnoughData, match=f"{what} observed on the evaluation cut-off; 50 are needed"):
+    with pytest.raises(NotEnoughData, match=f"{what}; 50 of either are needed: wait for more"):
         training.train("churn", as_of=NOW)
     assert world.trainings == []
 
@@ -208,7 +213,7 @@ def test_train__players_under_exclusion_are_no_cases(world):
     history = a_history()
     labels = history.evaluation.labels.assign(churned=1.0, is_eligible=[False] * 760 + [True] * 40)
     world.history = History([*history.development, Cutoff(AS_OF, history.evaluation.features, labels)], 30)
-    with pytest.raises(NotEnoughData, match="0 opposite cases"):
+    with pytest.raises(NotEnoughData, match="40 players left after the evaluation cut-off and 0 stayed"):
         training.train("churn", as_of=NOW)
 
 
@@ -451,7 +456,8 @@ def test_job__too_little_data__is_no_failure_and_says_what_is_missing(world):
     assert run.status == JobRun.Status.SUCCEEDED
     assert run.chunks.get().result == {
         "rows": 0,
-        "churn": "not trained: 10 days of history; 180 are needed: import older activity or wait.",
+        "churn": "not trained: 10 days of history; 180 are needed: import older activity or wait. "
+        "With fewer there are not enough past days to look back and ahead from.",
     }
 
 
@@ -598,7 +604,8 @@ def test_command__too_little_data__says_so_without_failing(world):
         {
             "kind": "churn",
             "version": None,
-            "reason": "not trained: 10 days of history; 180 are needed: import older activity or wait.",
+            "reason": "not trained: 10 days of history; 180 are needed: import older activity or wait. "
+            "With fewer there are not enough past days to look back and ahead from.",
         }
     ]
 
