@@ -51,13 +51,16 @@ def test_publish__points__are_there_and_the_switch_reads_and_writes_no_row_of_a_
 
 def test_points__prepared_and_not_shown__nobody_sees():
     ids = fill()
+    engagement(1.0)
+    prepare(NOW - NIGHT)  # a night that died before its publication
     engagement(0.0)
-    predict()
-    for later in (NOW + NIGHT, NOW - NIGHT):  # the night to come, and one that is made up for
-        engagement(1.0)
-        prepare(later)
-        assert ScorePoint.objects.filter(as_of=later).count() == len(ids)
-        assert selectors.history(ids[0], Kind.ENGAGEMENT) == [(NOW, 0.5)]
+    prepare(NOW)
+    run_job("predictions.publish")
+    engagement(1.0)
+    prepare(NOW + NIGHT)
+    for unseen in (NOW - NIGHT, NOW + NIGHT):
+        assert ScorePoint.objects.filter(as_of=unseen).count() == len(ids)
+    assert selectors.history(ids[0], Kind.ENGAGEMENT) == [(NOW, 0.5)]
     run_job("predictions.publish", NOW + NIGHT)
     (first, second) = selectors.history(ids[0], Kind.ENGAGEMENT)
     assert first == (NOW, 0.5)
@@ -98,8 +101,10 @@ def test_points__run_that_is_abandoned__vanish_and_do_not_stand_in_for_those_of_
 def test_points__run_that_a_later_one_overtook__vanish():
     fill()
     all_champions()
+    prepare(NOW - NIGHT)
+    assert instants() == {NOW - NIGHT}
     predict()
-    predict(NOW - NIGHT)
+    predict(NOW - NIGHT)  # taken up again
     assert ScoringRun.objects.get(as_of=NOW - NIGHT).status == ScoringRun.Status.ABANDONED
     assert instants() == {NOW}
 
