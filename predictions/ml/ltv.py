@@ -1,9 +1,10 @@
 """Lifetime value: net gaming revenue of the next 365 and 90 days, in currency units, with an interval that holds 80 %.
 
 Two methods: (a) BG/NBD with Gamma-Gamma on deposits times the margin (`ltv_deposits`), (b) gradient boosting (`ltv_boosted`). Both are
-answered; `value` is by the one with the lower error on the last development cut-off, for depositors (without a deposit only (b) knows
-anything). The error is the squared error over the player's scale: like a squared error it is lowest for the true mean, but one whale
-does not decide it. An absolute error is lowest for the median, and with most players bringing in nothing would choose whoever says 0.
+answered; `value` is by the one with the lower error on the last development cut-off, for depositors of whom anything is uncertain
+(without a deposit only (b) knows anything, and who almost certainly brings in nothing is told by (b) alone). The error is the squared
+error over the player's scale: like a squared error it is lowest for the true mean, but one whale does not decide it. An absolute error is
+lowest for the median, and with most players bringing in nothing would choose whoever says 0.
 
 The year is the 90 days times a growth that is fitted to what is known (`ltv_growth`). Cut-offs whose 365 days are over serve the year
 alone: nothing of the 90 days is fitted, chosen or measured on them. The interval is conformalised on the last development cut-off
@@ -15,9 +16,9 @@ others. The quantiles by boosting see the same deposits (bg_recency, bg_frequenc
 calibration holds whatever says the mean. What BG/NBD's own interval holds stands among the candidates. The mean of a skewed value may lie
 outside P10 to P90 by either method.
 
-Of players who almost certainly bring in nothing (`ltv_interval`, group 0), trees still expect a little of the scale, and of a former whale
-a little is much: without more they would lead every list. What came of it among held-out such players is next to nothing, so theirs is
-multiplied by the slope of what came on what was expected (`certain_slope`).
+Of players who almost certainly bring in nothing (`ltv_interval`, group 0), BG/NBD, which does not see that nobody plays any more, still
+expects deposits, and trees a little of the scale; of a former whale that is much, and beside P10 = P90 = 0 it would lead every list. So
+theirs is what trees expect, multiplied by the slope of what came on that among held-out such players (`certain_slope`): next to nothing.
 
 Nothing is measured on players that were learned from: players are divided by id into three parts, trees for the players of a part learn
 from the other two, and all choices, calibrations and reported figures use those. (Label windows of neighbouring cut-offs overlap, so a
@@ -76,17 +77,14 @@ class LtvModel:
         bounds = self.interval.of(distribution)
         growth = self.growth.of(self.deposits, frame, YEAR)
         ends = self.extended.of(distribution, growth)
-        boosted, value_90 = self.expected(distribution, ends) * growth, self.expected(distribution, bounds)
+        boosted = self.expected(distribution, ends) * growth
         probabilistic = self.deposits.value(frame, YEAR)
-        value = self._of_method(boosted, probabilistic)
-        if self.algorithm == PROBABILISTIC:
-            value_90 = np.where(np.isnan(probabilistic), value_90, self.deposits.value(frame, ltv_growth.WINDOW))
         columns = {
-            "value": value,
+            "value": self.of_method(boosted, probabilistic, ends),
             "p10": ends["p10"].to_numpy(),
             "p50": ends["p50"].to_numpy(),
             "p90": ends["p90"].to_numpy(),
-            "value_90": value_90,
+            "value_90": self.of_method(self.expected(distribution, bounds), self.deposits.value(frame, ltv_growth.WINDOW), bounds),
             "probabilistic": probabilistic,
             "boosted": boosted,
             "alive": self.deposits.alive(frame),
@@ -102,11 +100,14 @@ class LtvModel:
         """The mean of a `Boosted.distribution` over 90 days, currency units, shape (rows,), as told beside the ends `bounds`."""
         return expected(distribution, bounds, self.certain_slope)
 
-    def _of_method(self, boosted: np.ndarray, probabilistic: np.ndarray) -> np.ndarray:
-        """The value by the method in use, shape (rows,): by boosting wherever deposits say nothing."""
-        if self.algorithm == PROBABILISTIC:
-            return np.where(np.isnan(probabilistic), boosted, probabilistic)
-        return boosted
+    def of_method(self, boosted: np.ndarray, probabilistic: np.ndarray, bounds: pd.DataFrame) -> np.ndarray:
+        """The value by the method in use, shape (rows,), beside the ends `bounds`: by boosting wherever deposits say nothing."""
+        return np.where(self._by_deposits(probabilistic, bounds), probabilistic, boosted)
+
+    def _by_deposits(self, probabilistic: np.ndarray, bounds: pd.DataFrame) -> np.ndarray:
+        """Whose value is told by their deposits, shape (rows,)."""
+        answer: np.ndarray = told_by_deposits(probabilistic, bounds) & (self.algorithm == PROBABILISTIC)
+        return answer
 
     def explain(self, frame: pd.DataFrame) -> Explanation:
         """Contributions to `value`. Each row's base is what an average player who stays as long as this one would bring in.
@@ -121,14 +122,15 @@ class LtvModel:
         ends = self.extended.of(distribution, growth)
         factor = growth * _kept(ends, self.certain_slope)
         parts, base = parts * factor[:, None], base * factor
-        if self.algorithm == PROBABILISTIC:
-            known = ~np.isnan(frame["bg_age"].to_numpy(float))
+        probabilistic = self.deposits.value(frame, YEAR)
+        known = self._by_deposits(probabilistic, ends)
+        if known.any():
             by_deposits, deposit_base = self.deposits.contributions(frame[known], YEAR)
             parts[known] = 0.0
             for name, column in by_deposits.items():
                 parts[known, self.features.index(name)] = column
             base[known] = deposit_base
-        value = self._of_method(self.expected(distribution, ends) * growth, self.deposits.value(frame, YEAR))
+        value = self.of_method(self.expected(distribution, ends) * growth, probabilistic, ends)
         if not np.allclose(base + parts.sum(axis=1), value, rtol=1e-5, atol=1e-6):
             raise ArithmeticError("contributions do not add up to the value")
         return Explanation(self.features, parts, base, "currency units")
@@ -170,7 +172,8 @@ def train(history: History, *, seed: int) -> Trained:
     interval = ltv_interval.fit(distribution, truth)
     bounds = interval.of(distribution)
     slope = certain_slope(distribution, bounds, truth)
-    algorithm = choose(deposits, last.features, expected(distribution, bounds, slope), distribution["scale"].to_numpy(), truth)
+    by_trees = expected(distribution, bounds, slope)
+    algorithm = choose(deposits.value(last.features, ltv_growth.WINDOW), by_trees, bounds, distribution["scale"].to_numpy(), truth)
     # for measuring: trees that saw all development cut-offs, but not these players
     measured = _learn(development, features, seed)
     # with everybody, as who is not eligible later still counts for the year; never the evaluation cut-off, whose labels only measure
@@ -267,10 +270,18 @@ def _kept(bounds: pd.DataFrame, slope: float) -> np.ndarray:
     return answer
 
 
-def choose(deposits: Deposits, frame: pd.DataFrame, by_trees: np.ndarray, scale: np.ndarray, truth: np.ndarray) -> str:
-    """The method with the lower error over 90 days among depositors; boosting when equal. Arrays (rows,), in the order of `frame`."""
-    known = frame["bg_age"].notna().to_numpy()
-    of_deposits = scaled_error(truth[known], deposits.value(frame[known], ltv_growth.WINDOW), scale[known])
+def told_by_deposits(probabilistic: np.ndarray, bounds: pd.DataFrame) -> np.ndarray:
+    """Of whom deposits may tell the value, shape (rows,): who made one, and does not almost certainly bring in nothing."""
+    answer: np.ndarray = ~np.isnan(probabilistic) & (bounds["group"] != 0).to_numpy()
+    return answer
+
+
+def choose(probabilistic: np.ndarray, by_trees: np.ndarray, bounds: pd.DataFrame, scale: np.ndarray, truth: np.ndarray) -> str:
+    """The method with the lower error over 90 days where both could tell the value; boosting when equal. All of shape (rows,)."""
+    known = told_by_deposits(probabilistic, bounds)
+    if not known.any():
+        return BOOSTED
+    of_deposits = scaled_error(truth[known], probabilistic[known], scale[known])
     of_trees = scaled_error(truth[known], by_trees[known], scale[known])
     return PROBABILISTIC if of_deposits < of_trees else BOOSTED
 

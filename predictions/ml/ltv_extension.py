@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from . import ltv_growth, ltv_interval
-from .ltv_deposits import PROBABILISTIC, Deposits
+from .ltv_deposits import Deposits
 from .ltv_growth import WINDOW, YEAR, Growth, Known
 from .ltv_interval import Interval
 from .ltv_measure import coverage, errors
@@ -53,9 +53,7 @@ def held_out(model: "LtvModel", measured: "Learned", known: Known, *, seed: int)
     ends = pd.concat(bounds).iloc[np.argsort(order)]
     # the group that the model in use puts a player into, as that is the one whose coverage is shown
     group = model.extended.of(distribution, model.growth.of(model.deposits, known.rows, known.days))["group"].to_numpy()
-    if model.algorithm == PROBABILISTIC:
-        by_deposits = model.deposits.value(known.rows, known.days)
-        value = np.where(np.isnan(by_deposits), value, by_deposits)
+    value = model.of_method(value, model.deposits.value(known.rows, known.days), ends)
     return HeldOut(value, ends.assign(group=group), distribution["scale"].to_numpy())
 
 

@@ -70,12 +70,7 @@ def record(
 
 def chosen_value(model: "LtvModel", frame: pd.DataFrame, distribution: pd.DataFrame, bounds: pd.DataFrame) -> np.ndarray:
     """Over 90 days by the method in use, from held-out predictions of the trees and their interval; shape (rows,)."""
-    boosted = model.expected(distribution, bounds)
-    if model.algorithm != PROBABILISTIC:
-        return boosted
-    by_deposits = model.deposits.value(frame, WINDOW)
-    answer: np.ndarray = np.where(np.isnan(by_deposits), boosted, by_deposits)
-    return answer
+    return model.of_method(model.expected(distribution, bounds), model.deposits.value(frame, WINDOW), bounds)
 
 
 def _baselines(development: Sequence[Cutoff], frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -209,7 +209,8 @@ def test_predict__of_everybody__has_the_promised_columns_in_order_and_finite(his
     assert answer.loc[~depositors, unknown].isna().all().all()
     assert np.isfinite(answer.drop(columns=unknown).to_numpy()).all()
     chosen = "boosted" if trained.model.algorithm == "gradient boosting" else "probabilistic"
-    assert (answer.loc[depositors, "value"] == answer.loc[depositors, chosen]).all()
+    certain = (answer[["p10", "p90"]] == 0).all(axis=1)
+    assert (answer["value"] == np.where(depositors & ~certain, answer[chosen], answer["boosted"])).all()
 
 
 def test_predict__one_by_one__is_that_of_the_whole_frame(history, trained):
@@ -318,16 +319,14 @@ def test_model__stored_by_a_release_without_the_interval_of_the_year__does_not_o
         ltv.LtvModel.__new__(ltv.LtvModel).__setstate__(state)
 
 
-def test_choose__between_both__takes_the_lower_error():
-    class Deposits:
-        def value(self, frame, days):
-            return frame["guess"].to_numpy()
-
-    truth = np.array([1.0, 5.0, 0.0])
-    by_trees, scale = np.array([1.0, 4.0, 0.0]), np.ones(3)
-    frame = pd.DataFrame({"bg_age": [1.0, 1.0, np.nan], "guess": [1.0, 4.9, np.nan]})
-    assert ltv.choose(Deposits(), frame, by_trees, scale, truth) == "BG/NBD and Gamma-Gamma"
-    assert ltv.choose(Deposits(), frame.assign(guess=[1.0, 3.0, np.nan]), by_trees, scale, truth) == "gradient boosting"
+def test_choose__where_both_could_tell__takes_the_lower_error():
+    truth = np.array([1.0, 5.0, 0.0, 0.0])
+    by_trees, scale = np.array([1.0, 4.0, 0.0, 0.0]), np.ones(4)
+    bounds = pd.DataFrame({"group": [2, 1, 1, 0]})
+    # the third never deposited, and of the fourth almost certainly nothing comes: what deposits say of that one does not count
+    assert ltv.choose(np.array([1.0, 4.9, np.nan, 700.0]), by_trees, bounds, scale, truth) == "BG/NBD and Gamma-Gamma"
+    assert ltv.choose(np.array([1.0, 3.0, np.nan, 0.0]), by_trees, bounds, scale, truth) == "gradient boosting"
+    assert ltv.choose(np.full(4, np.nan), by_trees, bounds, scale, truth) == "gradient boosting"
 
 
 def certain_players(values, truth, count=50):
@@ -352,15 +351,21 @@ def test_certain_slope__of_nothing_expected_or_too_few__changes_nothing(values, 
     assert ltv.certain_slope(*certain_players(values, [1.0, 2.0], count)) == 1.0
 
 
-def test_predict__of_players_of_whom_almost_certainly_nothing_comes__expects_less_by_the_slope(history, trained):
+@pytest.mark.parametrize("algorithm", ["gradient boosting", "BG/NBD and Gamma-Gamma"])
+def test_predict__of_players_of_whom_almost_certainly_nothing_comes__is_told_by_trees_less_by_the_slope(history, trained, algorithm):
     from dataclasses import replace
 
     features = history.evaluation.features
-    whole, half = (replace(trained.model, algorithm="gradient boosting", certain_slope=slope).predict(features) for slope in (1.0, 0.5))
+    whole = replace(trained.model, algorithm="gradient boosting", certain_slope=1.0).predict(features)
+    half = replace(trained.model, algorithm=algorithm, certain_slope=0.5).predict(features)
     for value, ends in (("value", ["p10", "p90"]), ("value_90", ["p10_90", "p90_90"])):
         certain = (whole[ends] == 0).all(axis=1)
         assert 0 < certain.sum() < len(features)
-        np.testing.assert_allclose(half[value], np.where(certain, whole[value] / 2, whole[value]))
+        assert (certain & whole["probabilistic"].notna()).any()
+        np.testing.assert_allclose(half.loc[certain, value], whole.loc[certain, value] / 2)
+    others = (whole[["p10", "p90"]] != 0).any(axis=1) & whole["probabilistic"].notna()
+    told = "probabilistic" if algorithm == "BG/NBD and Gamma-Gamma" else "boosted"
+    np.testing.assert_array_equal(half.loc[others, "value"], half.loc[others, told])
     assert 0 <= trained.model.certain_slope < 1
     assert trained.record.parameters["certain_slope"] == trained.model.certain_slope
 
