@@ -412,7 +412,7 @@ def test_why_no_model__names_the_step_that_is_missing(world):
     world.history = with_churned(10)
     outcome = training.attempt("churn", as_of=NOW)
     assert (outcome.version, outcome.words) == (None, "not trained: " + AuditEvent.objects.get(action=gate.TRAINING_WITHHELD).reason)
-    assert gate.why_no_model("churn").startswith("Not enough data: 10 cases observed")
+    assert gate.why_no_model("churn").startswith("Not enough data: 10 players left after the evaluation cut-off and 790 stayed; 50 of")
     assert gate.why_no_model("ltv").startswith("No model has been trained yet")
 
     world.history = a_history()
